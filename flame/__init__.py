@@ -1,0 +1,65 @@
+"""FLAME: describe a task or hand over rows, and a hypernetwork writes a small private model in one forward pass.
+
+import flame
+model = flame.generate_model("Tell three iris species apart from petal and sepal sizes.", frame, target="species")
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from flame.api import builtin_checkpoints, generate_model, load, load_generator
+    from flame.data import DataBatch, read_data
+    from flame.errors import FlameError
+    from flame.metadata import Metadata
+    from flame.model import GeneratedModel
+    from flame.route import Route
+    from flame.tables import load_table, split_table
+    from flame.training import train
+
+__all__ = [
+    "DataBatch",
+    "FlameError",
+    "GeneratedModel",
+    "Metadata",
+    "Route",
+    "builtin_checkpoints",
+    "generate_model",
+    "load",
+    "load_generator",
+    "load_table",
+    "read_data",
+    "split_table",
+    "train",
+]
+
+# Importing torch takes seconds; a name is imported when it is first used.
+_HOMES = {
+    "DataBatch": "flame.data",
+    "FlameError": "flame.errors",
+    "GeneratedModel": "flame.model",
+    "Metadata": "flame.metadata",
+    "Route": "flame.route",
+    "builtin_checkpoints": "flame.api",
+    "generate_model": "flame.api",
+    "load": "flame.api",
+    "load_generator": "flame.api",
+    "load_table": "flame.tables",
+    "read_data": "flame.data",
+    "split_table": "flame.tables",
+    "train": "flame.training",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'flame' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,263 @@
+"""The `flame` command. Heavy imports happen inside the commands, so that `flame --help` answers at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flame.cli_output import busy, note, show, story, table
+from flame.errors import FlameError
+
+app = typer.Typer(
+    name="flame",
+    help="Describe a task or hand over rows, and get a small private model in one forward pass.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+data_app = typer.Typer(help="The tables that the experiments use.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+Description = Annotated[str | None, typer.Option("--description", "-d", help="What the task is, in your words.")]
+Target = Annotated[str | None, typer.Option("--target", "-t", help="Column to predict.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
+Checkpoint = Annotated[str | None, typer.Option("--checkpoint", "-c", help="Built-in name, folder or hub name.")]
+ModelFolder = Annotated[Path, typer.Argument(help="Folder of a saved model.", metavar="MODEL")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(version("flame-hypernet"))
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Describe a task or hand over rows, and get a small private model in one forward pass."""
+
+
+@app.command()
+def generate(
+    data: Annotated[Path | None, typer.Argument(help="Table: CSV, TSV, Parquet, JSON or JSONL.")] = None,
+    description: Description = None,
+    target: Target = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder to save the model in.")] = None,
+    checkpoint: Checkpoint = None,
+    as_json: Json = False,
+) -> None:
+    """Write a model for a described task and/or a table, without training it.
+
+    Example: flame generate iris.csv --target species -d "Tell iris species apart from petal sizes." -o iris/
+    """
+    import flame
+    from flame.api import DEFAULT_CHECKPOINT
+
+    with busy("reading the request and writing the model", quiet=as_json):
+        model = flame.generate_model(description, data, target=target, checkpoint=checkpoint or DEFAULT_CHECKPOINT)
+        if output is not None:
+            model.save(output)
+    show(story(model) | ({"saved_to": str(output)} if output else {}), as_json)
+
+
+@app.command()
+def predict(
+    model: ModelFolder,
+    rows: Annotated[Path, typer.Argument(help="Table with the model's columns.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="CSV to write instead of the screen.")] = None,
+    proba: Annotated[bool, typer.Option("--proba", help="Add the probability of every label.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Predict the label of every row of a table."""
+    import pandas as pd
+
+    import flame
+    from flame.data import read_rows
+    from flame.files import atomic_text
+
+    loaded = flame.load(model)
+    frame = read_rows(rows)
+    probabilities = loaded.predict_proba(frame).astype("float64")
+    result = pd.DataFrame({loaded.target: [loaded.labels[i] for i in probabilities.argmax(1)]})
+    result["probability" if loaded.target != "probability" else "p"] = probabilities.max(1, initial=0.0).round(4)
+    if proba:
+        for i, label in enumerate(loaded.labels):
+            result[f"p({label})"] = probabilities[:, i].round(4)
+    if output is not None:
+        atomic_text(output, result.to_csv(index=False))
+        if as_json:
+            show({"n_rows": len(result), "saved_to": str(output)}, as_json)
+        else:
+            note(f"{len(result)} predictions written to {output}")
+    elif as_json:
+        typer.echo(result.to_json(orient="records", force_ascii=False))
+    else:
+        typer.echo(result.to_csv(index=False), nl=False)
+
+
+@app.command()
+def evaluate(
+    model: ModelFolder,
+    data: Annotated[Path, typer.Argument(help="Labelled table.")],
+    target: Target = None,
+    as_json: Json = False,
+) -> None:
+    """Score a saved model on labelled rows."""
+    import flame
+
+    show(flame.load(model).evaluate(data, target=target), as_json)
+
+
+@app.command()
+def finetune(
+    model: ModelFolder,
+    data: Annotated[Path, typer.Argument(help="Labelled table.")],
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the rows.")] = 1,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for the new model [MODEL-finetuned].")
+    ] = None,
+    target: Target = None,
+    as_json: Json = False,
+) -> None:
+    """Train a saved model further on labelled rows and save the result as a new model."""
+    import flame
+
+    named = model if model.name not in ("", "..") else model.resolve()
+    place = output or named.with_name(named.name + "-finetuned")
+    with busy(f"fine-tuning for {epochs} epoch(s)", quiet=as_json):
+        tuned = flame.load(model).finetune(data, epochs=epochs, target=target)
+        tuned.save(place)
+    show({**tuned.provenance["finetune"], "saved_to": str(place)}, as_json)
+
+
+@app.command()
+def info(
+    place: Annotated[
+        str | None, typer.Argument(help="Checkpoint (name, folder, hub name) or saved model.", metavar="CHECKPOINT")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show what a checkpoint can write, or how a saved model came about."""
+    import flame
+    from flame.api import DEFAULT_CHECKPOINT
+    from flame.task_heads import column_names
+
+    if place is not None and os.path.isfile(Path(place) / "flame.json"):
+        show(story(flame.load(place)), as_json)
+        return
+    name = place or DEFAULT_CHECKPOINT
+    generator = flame.load_generator(name)
+    tasks = [
+        {
+            "task": t.name,
+            "predicts": t.target,
+            "labels": list(t.labels),
+            "columns": column_names(t),
+            **t.scores,
+        }
+        for t in generator.tasks.values()
+    ]
+    head = {
+        "checkpoint": name,
+        "built_in": flame.builtin_checkpoints(),
+        "arch": generator.config.arch,
+        "decoder": generator.config.decoder,
+        "parameters": sum(p.numel() for p in generator.parameters()),
+        "sha256": generator.fingerprint,
+    }
+    if as_json:
+        show({**head, "provenance": generator.provenance, "tasks": tasks}, as_json)
+    else:
+        show(head, as_json)
+        table(tasks)
+
+
+@app.command()
+def train(
+    config: Annotated[Path, typer.Argument(help="YAML configuration; see experiments/configs.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the checkpoint.")],
+    data: Annotated[Path | None, typer.Option(help="Folder with the tables' files.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; one is fastest for small targets.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Train a generator. Killed and started again, it goes on from the last finished epoch."""
+    import torch
+
+    from flame.training import train as run
+
+    if threads and not torch.cuda.is_available():
+        torch.set_num_threads(threads)
+    command = f"flame train {config} --output {output}"
+    generator = run(config, output, data=data, progress=not as_json, command=command)
+    scores = {t.name: t.scores for t in generator.tasks.values()}
+    show({"saved_to": str(output), **{name: s["test_accuracy"] for name, s in scores.items()}}, as_json)
+
+
+@app.command()
+def demo(as_json: Json = False) -> None:
+    """Three tables that scikit-learn carries: generate, score beside ordinary training, predict a CSV."""
+    from flame.demo import run
+
+    run(as_json=as_json)
+
+
+@data_app.command("list")
+def data_list(as_json: Json = False) -> None:
+    """Show the tables that can be fetched."""
+    from flame.tables import TABLES
+
+    rows = [
+        {
+            "name": t.name,
+            "title": t.title,
+            "rows": t.n_rows,
+            "columns": len(t.columns),
+            "classes": len(t.labels),
+            "licence": t.licence,
+        }
+        for t in TABLES.values()
+    ]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+    else:
+        table(rows)
+
+
+@data_app.command("fetch")
+def data_fetch(
+    names: Annotated[list[str], typer.Argument(help="Table names, or 'all'.")],
+    force: Annotated[bool, typer.Option(help="Download again.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Download tables of the UCI repository into the cache folder."""
+    from flame.tables import TABLES, fetch_table
+
+    wanted = list(TABLES) if names == ["all"] else names
+    places = {}
+    for name in wanted:
+        with busy(f"fetching {name}", quiet=as_json):
+            places[name] = str(fetch_table(name, force=force))
+    show(places, as_json)
+
+
+def main() -> None:
+    """Run the command; our errors and wrong arguments end with exit code 2 and one message."""
+    try:
+        app(prog_name="flame")
+    except FlameError as error:
+        typer.echo(f"error: {' '.join(str(error).splitlines())}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        sys.exit(130)

@@ -1,0 +1,186 @@
+"""What a user holds: a plain module with its preprocessing, and the story of how it came to be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from flame.columns import plain, shorten
+from flame.data import read_labelled, read_rows
+from flame.errors import ConfigError, DataError
+from flame.metadata import Metadata
+from flame.preprocessing import TablePreprocessor
+from flame.route import Route
+
+CHUNK = 65_536
+"""Rows that are predicted at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class GeneratedModel:
+    """A model whose weights a hypernetwork wrote. It never needs the hypernetwork again.
+
+    Nothing changes in place: `finetune` returns a new model.
+    """
+
+    module: nn.Module
+    """The network itself, usable without this library."""
+    preprocessor: TablePreprocessor
+    """Rows to numbers; fitted in pre-training or on the support rows, never on query rows."""
+    labels: tuple[Any, ...]
+    """Label values in the order of the outputs."""
+    target: str
+    """Name of the predicted column."""
+    requirement: str
+    """The sentence the weights were written from."""
+    metadata: Metadata
+    """What was written: task type, dimensions, scale, architecture."""
+    route: Route
+    """Which checkpoint and head wrote it, and why."""
+    timings: dict[str, float] = field(default_factory=dict)
+    """Seconds of every stage of the generation."""
+    provenance: dict[str, Any] = field(default_factory=dict)
+    """Version, checkpoint hash, writer of the requirement, fine-tuning."""
+
+    def predict_proba(self, data: Any) -> np.ndarray:
+        """Probabilities of the classes, in the order of `labels`.
+
+        Args:
+            data: whatever `generate_model` accepts; the model's columns are found by name, others are ignored.
+
+        Shape:
+            -> (n, k) float32
+
+        Raises:
+            DataError: if a column the model reads is missing.
+        """
+        return self._probabilities(read_rows(data))
+
+    def predict(self, data: Any) -> np.ndarray:
+        """The most likely label of every row.
+
+        Shape:
+            -> (n,) of the user's own label values
+        """
+        return _as_array(self.labels)[self.predict_proba(data).argmax(1)]
+
+    def evaluate(self, data: Any, *, target: str | None = None) -> dict[str, float]:
+        """Score the model on labelled rows: accuracy, balanced accuracy, macro F1, log-loss and the majority class.
+
+        Raises:
+            DataError: if the labels are missing or hold a value the model does not know.
+        """
+        features, y = self._labelled(data, target)
+        return score(self._probabilities(features), y)
+
+    def finetune(
+        self, data: Any, *, epochs: int = 1, target: str | None = None, learning_rate: float = 2e-3, seed: int = 0
+    ) -> GeneratedModel:
+        """Train all weights further on labelled rows (the paper's FLAME-F) and return the new model.
+
+        A seventh of the rows is held out; the epoch with the lowest loss on it is kept, and if none is better than
+        the model as it is, the weights stay as they are and `provenance["finetune"]` says so.
+
+        Raises:
+            DataError: if there are fewer than 2 labelled rows or a label is not one of `labels`.
+            ConfigError: if epochs or learning rate are out of range.
+        """
+        from flame.finetune import fit_module, hold_out
+
+        if epochs < 1 or not 0 < learning_rate < math.inf:
+            values = f"epochs={epochs!r}, learning_rate={learning_rate!r}"
+            raise ConfigError(f"fine-tuning needs at least 1 epoch and a learning rate above 0, however: {values}")
+
+        features, y = self._labelled(data, target)
+        x, targets = torch.from_numpy(self.preprocessor.transform(features)), torch.from_numpy(y)
+        train, held_out = hold_out(targets, seed=seed)
+        result = fit_module(
+            self.module,
+            x[train],
+            targets[train],
+            validation=(x[held_out], targets[held_out]),
+            epochs=epochs,
+            learning_rate=learning_rate,
+            seed=seed,
+        )
+        story: dict[str, Any] = {
+            "epochs": epochs,
+            "best_epoch": result.best_epoch,
+            "n_rows": len(train),
+            "seconds": round(result.seconds, 3),
+        }
+        if result.best_epoch == 0:
+            story["note"] = "no epoch was better on the held-out rows; the generated weights are kept"
+        return replace(self, module=result.module, provenance={**self.provenance, "finetune": story})
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the model as a folder: `flame.json`, `model.safetensors`, `README.md`. No pickle.
+
+        An older model in that folder is replaced in one step; nothing is lost if writing fails.
+
+        Raises:
+            CheckpointError: if the folder cannot be written or holds something else.
+        """
+        from flame.saving import save_model
+
+        return save_model(self, folder)
+
+    def n_parameters(self) -> int:
+        """Numbers in the network."""
+        return sum(p.numel() for p in self.module.parameters())
+
+    def __repr__(self) -> str:
+        size = f"{self.n_parameters():,} parameters"
+        return f"GeneratedModel({self.metadata.arch}, {self.route.task!r}, {len(self.labels)} classes, {size})"
+
+    def _probabilities(self, rows: pd.DataFrame) -> np.ndarray:
+        x = torch.from_numpy(self.preprocessor.transform(rows))
+        self.module.eval()
+        with torch.inference_mode():
+            parts = [self.module(part).softmax(-1) for part in x.split(CHUNK)]
+        return torch.cat(parts).numpy() if parts else np.zeros((0, len(self.labels)), np.float32)
+
+    def _labelled(self, data: Any, target: str | None) -> tuple[pd.DataFrame, np.ndarray]:
+        features, labels, name = read_labelled(data, target=target, known=self.target)
+        index = {str(plain(v)): i for i, v in enumerate(self.labels)}
+        unknown = sorted({str(plain(v)) for v in labels} - set(index))
+        if unknown:
+            shown = ", ".join(map(shorten, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
+            raise DataError(f"column {name!r} holds {shown}; the model knows the labels {list(self.labels)!r}")
+        return features, np.array([index[str(plain(v))] for v in labels], dtype=np.int64)
+
+
+def score(probabilities: np.ndarray, y: np.ndarray) -> dict[str, float]:
+    """Accuracy, balanced accuracy, macro F1 (both over the classes of `y`), log-loss and the majority class's accuracy.
+
+    Shape:
+        probabilities (n, k), y (n,) int64 classes
+    """
+    guess, present = probabilities.argmax(1), np.unique(y)
+    hits = {c: float(np.sum((guess == c) & (y == c))) for c in present}
+    p = probabilities.astype("float64")
+    eps = np.finfo("float64").eps
+    own = np.clip(p[np.arange(len(y)), y] / p.sum(1), eps, 1 - eps)
+    return {
+        "n_rows": float(len(y)),
+        "accuracy": float((guess == y).mean()),
+        "balanced_accuracy": float(np.mean([hits[c] / np.sum(y == c) for c in present])),
+        "f1_macro": float(np.mean([2 * hits[c] / (np.sum(y == c) + np.sum(guess == c)) for c in present])),
+        "log_loss": float(-np.log(own).mean()),
+        "majority_accuracy": float(np.bincount(y).max() / len(y)),
+    }
+
+
+def _as_array(labels: Sequence[Any]) -> np.ndarray:
+    """Labels of one type other than text become an array of that type, all others stay objects."""
+    kinds = {type(v) for v in labels}
+    fits = len(kinds) == 1 and str not in kinds and not (int in kinds and max(map(abs, labels)) >= 2**63)
+    return np.array(labels, dtype=None if fits else object)

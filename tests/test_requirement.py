@@ -1,0 +1,166 @@
+"""Facts of words and data, the sentence they make, and the metadata that the facts correct."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+from flame_fixtures import labelled, tiny_fixture, unlabelled  # noqa: F401
+
+from flame import generate_model
+from flame.data import DataBatch, read_data
+from flame.errors import MetadataError
+from flame.requirement import OfflineWriter, decide_metadata, gather_facts, table_pattern
+from requirements_prompts import TaskFacts, parse_requirement
+
+SENTENCE = "This is a task of 3-class, 4-feature and base-scaled tabular classification to tell irises apart."
+FACTS = TaskFacts("tabular_cls", n_classes=3, n_features=4)
+
+
+def batch(**columns: list) -> DataBatch:
+    return read_data(pd.DataFrame(columns))
+
+
+class Fixed:
+    """A writer that always says the same, and keeps what it was shown."""
+
+    name = "fixed"
+
+    def __init__(self, sentence: str) -> None:
+        self.sentence = sentence
+        self.shown: tuple[TaskFacts, DataBatch | None] | None = None
+
+    def write(self, facts: TaskFacts, batch: DataBatch | None) -> str:
+        self.shown = (facts, batch)
+        return self.sentence
+
+
+def test_labels_outrank_the_number_of_classes_in_the_words():
+    facts = gather_facts("Sort into five kinds.", batch(x=[1, 2], y=["a", "b"]))
+    assert (facts.n_classes, facts.n_features) == (2, 1)
+
+
+def test_words_alone_give_classes_and_scale_and_no_features():
+    facts = gather_facts("Sort into five kinds; it runs on a phone.", None)
+    assert (facts.n_classes, facts.n_features, facts.scale) == (5, None, "small")
+
+
+def test_neither_words_nor_data_leave_classes_unknown():
+    assert gather_facts(None, batch(x=[1])).n_classes is None
+
+
+def test_facts_hold_columns_and_target_but_never_a_label():
+    facts = gather_facts(None, batch(x=[1, 2], y=["secret", "other"]))
+    assert (facts.columns, facts.target) == (("x",), "y")
+    assert "secret" not in str(facts)
+
+
+@pytest.mark.parametrize(
+    ("columns", "pattern"),
+    [
+        ({"a": [1.0]}, "numeric columns"),
+        ({"a": ["u"], "b": [True]}, "categorical columns"),
+        ({"a": [1, 2], "b": ["u", None]}, "1 numeric and 1 categorical columns with missing values"),
+    ],
+)
+def test_pattern_tells_kinds_and_missing_values_of_the_inputs(columns, pattern):
+    assert table_pattern(batch(**columns)) == pattern
+
+
+def test_offline_writer_writes_the_facts_and_is_read_back():
+    said = parse_requirement(OfflineWriter().write(replace(FACTS, description="Tell irises apart."), None))
+    assert (said.n_classes, said.n_features, said.scale) == (3, 4, "base")
+
+
+# --- metadata ---------------------------------------------------------------------------------------------------------
+
+
+def decide(sentence: str, facts: TaskFacts = FACTS, arch: str = "mlp_base") -> tuple[dict, list[str]]:
+    metadata, corrections = decide_metadata(sentence, facts, arch=arch, d_input=7)
+    return metadata.model_dump(), corrections
+
+
+def test_a_sentence_that_agrees_with_the_facts_needs_no_correction():
+    assert decide(SENTENCE) == (
+        {"task": "tabular_cls", "out_dim": 3, "in_dim": 4, "scale": "base", "arch": "mlp_base", "d_input": 7},
+        [],
+    )
+
+
+def test_facts_correct_every_count_of_the_sentence_and_say_so():
+    metadata, corrections = decide(SENTENCE.replace("3-class, 4-feature", "9-class, 8-feature"))
+    assert (metadata["out_dim"], metadata["in_dim"]) == (3, 4)
+    assert corrections == [
+        "the sentence says 9 classes, however there are 3; 3 is used",
+        "the sentence says 8 features, however there are 4; 4 is used",
+    ]
+
+
+def test_the_sentence_fills_in_what_the_facts_leave_open():
+    assert decide(SENTENCE, TaskFacts("tabular_cls")) == decide(SENTENCE)
+
+
+def test_a_sentence_that_is_none_is_reported_and_the_facts_are_used():
+    metadata, corrections = decide("I cannot help with that.")
+    assert metadata["out_dim"] == 3
+    assert len(corrections) == 1
+    assert corrections[0].startswith("the requirement sentence is incomplete")
+
+
+def test_a_sentence_of_another_type_is_reported():
+    metadata, corrections = decide("This is a task of 3-class and base-scaled text classification about irises.")
+    assert metadata["task"] == "tabular_cls"
+    assert "the sentence says 'seq_cls', however it is 'tabular_cls'" in corrections
+
+
+def test_another_scale_than_the_checkpoints_is_reported():
+    metadata, corrections = decide(SENTENCE.replace("base-scaled", "large-scaled"))
+    assert metadata["scale"] == "base"
+    assert corrections == ["scale 'large' was asked for; the checkpoint writes 'mlp_base' only"]
+
+
+@pytest.mark.parametrize(("key", "word"), [("out_dim", "classes"), ("in_dim", "features")])
+def test_counts_that_nobody_knows_are_an_error(key, word):
+    known = {"out_dim": {"n_features": 4}, "in_dim": {"n_classes": 3}}[key]
+    with pytest.raises(MetadataError, match=f"metadata: {key} is unknown; .* how many {word}"):
+        decide("no sentence", TaskFacts("tabular_cls", **known))
+
+
+# --- in generation ----------------------------------------------------------------------------------------------------
+
+
+def test_further_columns_other_spellings_and_labels_do_not_change_the_sentence(tiny):
+    plain = generate_model(None, unlabelled(), checkpoint=tiny).requirement
+    dressed = labelled().rename(columns={"petal_width": "PetalWidthCm", "class": "species"}).assign(id=1)
+    assert generate_model(None, dressed, checkpoint=tiny).requirement == plain
+    assert generate_model(None, dressed.assign(species=1, x="a"), checkpoint=tiny).requirement == plain
+
+
+def test_the_users_words_stand_in_the_sentence(tiny):
+    made = generate_model("Tell my three irises apart by petals.", unlabelled(), checkpoint=tiny)
+    elements = "3-class, 4-feature and base-scaled tabular classification"
+    assert made.requirement.startswith(f"This is a task of {elements} to tell my three irises apart by petals")
+
+
+def test_a_writer_of_ones_own_is_used_and_named(tiny):
+    writer = Fixed(SENTENCE)
+    made = generate_model("Irises.", labelled(), checkpoint=tiny, writer=writer)
+    assert made.requirement == SENTENCE
+    assert made.provenance["requirement_writer"] == "fixed"
+
+
+def test_a_writer_is_shown_only_what_the_model_reads(tiny):
+    writer = Fixed(SENTENCE)
+    generate_model("Irises.", labelled().assign(name="Ann", address="here"), checkpoint=tiny, writer=writer)
+    assert writer.shown is not None
+    facts, shown = writer.shown
+    assert shown is not None
+    assert list(shown.features.columns) == list(facts.columns) == list(unlabelled().columns)
+
+
+def test_a_writer_that_talks_nonsense_changes_no_dimension_and_is_reported(tiny):
+    made = generate_model("Irises.", labelled(), checkpoint=tiny, writer=Fixed("7-class 9-feature nonsense"))
+    assert (made.metadata.out_dim, made.metadata.in_dim) == (3, 4)
+    assert any("the requirement sentence is incomplete" in note for note in made.route.notes)
+    assert made.predict_proba(unlabelled()).shape == (21, 3)
