@@ -59,6 +59,8 @@ class Table:
         # What `generate_model` writes from descriptions that no training sentence was made of.
         facts = [gather_facts(description, train) for description in held_out_descriptions(name)]
         self.new_wordings = [OfflineWriter().write(replace(f, n_classes=len(self.labels)), train) for f in facts]
+        nothing_said = replace(gather_facts(None, train), n_classes=len(self.labels))
+        self.without_description = OfflineWriter().write(nothing_said, train)
         self.x_test, self.y_test = encode_rows(self.preprocessor, self.read(2), self.labels)
 
     @property
@@ -165,6 +167,12 @@ def run_seed(tables: Sequence[Table], config: ExperimentConfig, seed: int, work:
         ),
         _timed(
             "FLAME, unseen wording", 0, lambda: by_sentences(generator, lambda i: tables[i].new_wordings), timed=False
+        ),
+        _timed(
+            "FLAME, no description",
+            0,
+            lambda: by_sentences(generator, lambda i: [tables[i].without_description]),
+            timed=False,
         ),
         _timed("control: another task's sentence", 0, lambda: by_sentences(generator, others.__getitem__), timed=False),
         _timed(

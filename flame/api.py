@@ -7,16 +7,19 @@ import time
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flame.data import read_data, refuse_one_class
-from flame.errors import CheckpointError, DataError, FlameError, did_you_mean
+from flame.errors import CheckpointError, DataError, did_you_mean
 from flame.model import GeneratedModel
 from flame.requirement import OfflineWriter, RequirementWriter, decide_metadata
-from flame.route import choose
+from flame.route import Proposal, choose
 from flame.saving import load_model
 from flame.task_heads import TaskHeadWay
 from hypernet.generator import ParameterGenerator
+
+if TYPE_CHECKING:
+    from flame.llm.writer import LLMWriter
 
 BUILTIN = Path(__file__).parent / "checkpoints"
 DEFAULT_CHECKPOINT = "tables-uci10"
@@ -38,12 +41,61 @@ def generate_model(
             path to CSV, TSV, Parquet, JSON or JSONL. Labelled rows let the route match and check the labels.
         target: name of the column to predict.
         checkpoint: built-in name, folder, hub name, or a loaded generator.
-        writer: writes the requirement sentence; the offline rules if not given.
+        writer: writes the requirement sentence; the offline rules if not given. `flame.llm.writer.LLMWriter` asks a
+            language model; only then do rows leave the machine.
 
     Raises:
         DataError: if the rows cannot be used as they are.
         RouteError: if no checkpoint can serve the request; the message says what would help.
     """
+    watch = _Watch()
+    generator, proposal = _propose(description, data_batch, target, checkpoint, watch)
+    facts = proposal.facts(description)
+    writer = writer or OfflineWriter()
+    requirement = writer.write(facts, proposal.batch)
+    metadata, corrections = decide_metadata(requirement, facts, arch=proposal.arch, d_input=proposal.d_input)
+    watch.lap("requirement")
+    generated = proposal.generate(requirement, metadata)
+    watch.lap("weights")
+    route = replace(generated.route, notes=(*generated.route.notes, *writer.notes, *corrections))
+    return GeneratedModel(
+        module=generated.module,
+        preprocessor=generated.preprocessor,
+        labels=generated.labels,
+        target=proposal.target,
+        requirement=generated.requirement,
+        metadata=metadata,
+        route=route,
+        timings=watch.timings(),
+        provenance={
+            "checkpoint_sha256": generator.fingerprint,
+            "requirement_writer": writer.name,
+            "version": _version(),
+        },
+    )
+
+
+def preview_prompt(
+    description: str | None,
+    data_batch: Any,
+    writer: LLMWriter,
+    *,
+    target: str | None = None,
+    checkpoint: str | Path | ParameterGenerator = DEFAULT_CHECKPOINT,
+) -> str:
+    """Exactly what `generate_model` with this writer would send to the language model first; nothing is sent."""
+    _, proposal = _propose(description, data_batch, target, checkpoint, _Watch())
+    return writer.prompt_for(proposal.facts(description), proposal.batch)
+
+
+def _propose(
+    description: str | None,
+    data_batch: Any,
+    target: str | None,
+    checkpoint: str | Path | ParameterGenerator,
+    watch: _Watch,
+) -> tuple[ParameterGenerator, Proposal]:
+    """Read the request and find who can serve it."""
     if not isinstance(description, str | None):
         raise DataError(
             f"the description must be text, however: {type(description).__name__}; rows come second, as in "
@@ -51,7 +103,6 @@ def generate_model(
         )
     if data_batch is None and not (description and description.strip()):
         raise DataError("nothing to go by: give a description of the task, some rows, or both")
-    watch = _Watch()
     generator = checkpoint if isinstance(checkpoint, ParameterGenerator) else load_generator(checkpoint)
     watch.lap("load")
     batch = read_data(data_batch, target=target) if data_batch is not None else None
@@ -62,29 +113,7 @@ def generate_model(
     name = own if isinstance(checkpoint, ParameterGenerator) else str(checkpoint)
     proposal = choose([TaskHeadWay(generator, name)], description, batch)
     watch.lap("route")
-    facts = proposal.facts(description)
-    writer = writer or OfflineWriter()
-    requirement = writer.write(facts, proposal.batch)
-    metadata, corrections = decide_metadata(requirement, facts, arch=proposal.arch, d_input=proposal.d_input)
-    watch.lap("requirement")
-    generated = proposal.generate(requirement, metadata)
-    watch.lap("weights")
-    route = replace(generated.route, notes=(*generated.route.notes, *corrections))
-    return GeneratedModel(
-        module=generated.module,
-        preprocessor=generated.preprocessor,
-        labels=generated.labels,
-        target=proposal.target,
-        requirement=requirement,
-        metadata=metadata,
-        route=route,
-        timings=watch.timings(),
-        provenance={
-            "checkpoint_sha256": generator.fingerprint,
-            "requirement_writer": writer.name,
-            "version": _version(),
-        },
-    )
+    return generator, proposal
 
 
 def load(folder: str | Path) -> GeneratedModel:
@@ -122,12 +151,7 @@ def builtin_checkpoints() -> list[str]:
 
 @lru_cache(maxsize=4)
 def _cached(name: str, changed: float) -> ParameterGenerator:
-    try:
-        return ParameterGenerator.from_pretrained(name)
-    except FlameError:
-        raise
-    except (OSError, ValueError) as error:  # the hub's own checks of a name, before ours
-        raise CheckpointError(f"no checkpoint {name!r}: {' '.join(str(error).split())}") from error
+    return ParameterGenerator.from_pretrained(name)
 
 
 class _Watch:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from flame.cli_output import busy, note, show, story, table
-from flame.errors import FlameError
+from flame.errors import ConfigError, FlameError
 
 app = typer.Typer(
     name="flame",
@@ -55,20 +56,47 @@ def generate(
     target: Target = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder to save the model in.")] = None,
     checkpoint: Checkpoint = None,
+    llm: Annotated[
+        str | None,
+        typer.Option(help="Let this language model write the requirement: its name at the endpoint.", metavar="MODEL"),
+    ] = None,
+    base_url: Annotated[
+        str | None, typer.Option(help="OpenAI-compatible endpoint; OPENAI_BASE_URL or OpenAI's if not given.")
+    ] = None,
+    rows: Annotated[
+        bool, typer.Option("--rows/--no-rows", help="Show the language model a few rows, or the columns' profile only.")
+    ] = True,
+    show_prompt: Annotated[
+        bool, typer.Option("--show-prompt", help="Print what a language model would be sent, send nothing, and stop.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Write a model for a described task and/or a table, without training it.
 
+    Nothing leaves the machine unless --llm names a language model (key: OPENAI_API_KEY).
+
     Example: flame generate iris.csv --target species -d "Tell iris species apart from petal sizes." -o iris/
     """
     import flame
-    from flame.api import DEFAULT_CHECKPOINT
+    from flame.api import DEFAULT_CHECKPOINT, preview_prompt
+    from flame.llm import Endpoint, Replay
+    from flame.llm.writer import LLMWriter
 
+    checkpoint = checkpoint or DEFAULT_CHECKPOINT
+    if show_prompt:
+        silent = LLMWriter(Replay([]), send_rows=rows)
+        typer.echo(preview_prompt(description, data, silent, target=target, checkpoint=checkpoint))
+        return
+    if base_url and not llm:
+        raise ConfigError("--base-url needs --llm MODEL: the name of the model to ask there")
+    endpoint = Endpoint(llm, base_url=base_url) if llm else None
+    writer = LLMWriter(endpoint, send_rows=rows) if endpoint else None
     with busy("reading the request and writing the model", quiet=as_json):
-        model = flame.generate_model(description, data, target=target, checkpoint=checkpoint or DEFAULT_CHECKPOINT)
+        model = flame.generate_model(description, data, target=target, checkpoint=checkpoint, writer=writer)
         if output is not None:
             model.save(output)
-    show(story(model) | ({"saved_to": str(output)} if output else {}), as_json)
+    extra = {"saved_to": str(output)} if output else {}
+    show(story(model) | extra | ({"language_model": asdict(endpoint.ledger)} if endpoint else {}), as_json)
 
 
 @app.command()

@@ -180,9 +180,7 @@ def _read_csv(path: Path, separator: str | None) -> pd.DataFrame:
     # The header is read apart: pandas would rename duplicate columns and hide them.
     header = pd.read_csv(path, nrows=1, header=None, dtype=str, keep_default_na=False, **options)
     names = [str(n).strip() for n in header.iloc[0]]
-    _refuse_duplicates(names)
-    # Numbers are rounded as Python rounds them, so a table is the same from CSV and from JSON.
-    options |= {"float_precision": "round_trip", "decimal": _decimal(head, separator)}
+    options["decimal"] = _decimal(head, separator)
     frame = pd.read_csv(path, na_values=list(MISSING), keep_default_na=False, low_memory=False, **options)
     if len(frame.columns) != len(names) or not isinstance(frame.index, pd.RangeIndex):
         raise DataError(f"{path}: the rows have another number of cells than the {len(names)} names of the header")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from flame.data import DataBatch
@@ -21,7 +22,15 @@ from requirements_prompts import (
 class RequirementWriter(Protocol):
     """Writes the requirement sentence; a language model can stand behind it."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Who wrote the last sentence."""
+        ...
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What the user should know of the last sentence."""
+        ...
 
     def write(self, facts: TaskFacts, batch: DataBatch | None) -> str:
         """One sentence with the five elements of appendix C."""
@@ -32,6 +41,7 @@ class OfflineWriter:
     """The default: plain rules, the same sentence every time, no network."""
 
     name = "offline"
+    notes: Sequence[str] = ()
 
     def write(self, facts: TaskFacts, batch: DataBatch | None) -> str:
         # Words and columns are two clues to the same task: the encoder errs less when it reads both.

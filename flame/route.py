@@ -51,6 +51,8 @@ class Generated:
     labels: tuple[Any, ...]
     """The user's own label values, in the order of the outputs."""
     route: Route
+    requirement: str
+    """The sentence the weights were written from."""
 
 
 class Proposal(Protocol):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from flame.checks import check_agreement, doubts, labels_by_agreement, rows_to_check
 from flame.columns import unnamed
 from flame.data import DataBatch
+from flame.errors import RouteError
 from flame.matching import column_similarity, description_scores, match_columns, match_labels, words_of
 from flame.metadata import Metadata
 from flame.preprocessing import TablePreprocessor
@@ -175,11 +176,27 @@ class TaskHead:
         )
 
     def generate(self, requirement: str, metadata: Metadata) -> Generated:
+        """Write the model; if the labelled rows speak against it, once more from a sentence of the task's own.
+
+        Raises:
+            RouteError: if the rows speak against that model too.
+        """
+        try:
+            return self._generate(requirement, self.notes)
+        except RouteError:
+            own = self.record.requirements[0]
+            note = f"the labelled rows speak against the model of the sentence {requirement!r}; the task's own is used"
+            try:
+                return self._generate(own, (*self.notes, note))
+            except RouteError as error:
+                raise error from None
+
+    def _generate(self, requirement: str, notes: tuple[str, ...]) -> Generated:
         target = get_target(self.arch)
         weights = self.generator.generate(requirement, self.record.name)
         module = target.merge(target.build(self.record.metadata), weights).eval()
         preprocessor = TablePreprocessor.from_json(self.record.preprocessing).renamed(self.columns)
-        labels, agreement, reason, notes = dict(self.labels or {}), None, self.reason, list(self.notes)
+        labels, agreement, reason = dict(self.labels or {}), None, self.reason
         if self.batch is not None and self.batch.labels is not None:
             given = self.batch.labels.to_numpy(dtype=object)
             rows = rows_to_check(given)
@@ -191,9 +208,9 @@ class TaskHead:
             reason += f"; it gives the right label on {agreement:.0%} of the {len(given)} labelled rows"
             absent = [label for label in self.record.labels if label not in labels]
             if absent:
-                notes.append(f"the rows have no label {', '.join(map(repr, absent))}; the model may still give it")
-        route = Route("task_head", self.checkpoint, self.record.name, reason, self.columns, agreement, tuple(notes))
-        return Generated(module, preprocessor, tuple(labels.get(k, k) for k in self.record.labels), route)
+                notes = (*notes, f"the rows have no label {', '.join(map(repr, absent))}; the model may still give it")
+        route = Route("task_head", self.checkpoint, self.record.name, reason, self.columns, agreement, notes)
+        return Generated(module, preprocessor, tuple(labels.get(k, k) for k in self.record.labels), route, requirement)
 
 
 def column_names(record: TaskRecord) -> list[str]:

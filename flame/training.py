@@ -112,9 +112,12 @@ def prepare_task(name: str, config: ExperimentConfig, *, data: str | Path | None
 
 
 def requirements_of(
-    info: TableInfo, train: DataBatch, n: int, *, n_classes: int, descriptions: Sequence[str] | None = None
+    info: TableInfo, train: DataBatch, n: int, *, n_classes: int, descriptions: Sequence[str | None] | None = None
 ) -> list[str]:
-    """The requirement set of a table: n different sentences of the offline writer (appendix E)."""
+    """The requirement set of a table: n different sentences of the offline writer (appendix E).
+
+    One of the descriptions is none at all: users hand over rows without a word, and that sentence must be known too.
+    """
     facts = [
         TaskFacts(
             task_type="tabular_cls",
@@ -125,7 +128,7 @@ def requirements_of(
             target=info.target,
             pattern=table_pattern(train),
         )
-        for description in (descriptions or table_descriptions(info.name))
+        for description in (descriptions or [*table_descriptions(info.name), None])
     ]
     return requirement_set(facts, n)
 

@@ -159,6 +159,7 @@ class MultiHeadDecoder(nn.Module):
             return PerTensorHeads(specs, d_latent) if self.trunk is None else SharedHeads(specs, self.trunk)
 
         self.static_heads = heads(static)
+        self.tasks = tuple(dynamic)
         self.task_heads = nn.ModuleDict({_key(task): heads(specs) for task, specs in dynamic.items()})
 
     def forward(self, z: Tensor, task: str) -> Weights:
@@ -176,10 +177,10 @@ class MultiHeadDecoder(nn.Module):
             RouteError: if no task of that name was trained; there is no head for it.
         """
         if _key(task) not in self.task_heads:
-            known = [k.replace("%2E", ".") for k in self.task_heads]
-            raise RouteError(f"no head for task {task!r}; this checkpoint has {did_you_mean(task, known)}")
+            raise RouteError(f"no head for task {task!r}; this checkpoint has {did_you_mean(task, self.tasks)}")
         return self.task_heads[_key(task)](z)
 
 
 def _key(task: str) -> str:
-    return task.replace(".", "%2E")  # module names may not hold a dot
+    # Module names may not hold a dot, nor be those of a ModuleDict's own attributes.
+    return "task:" + task.replace(".", "%2E")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from importlib.metadata import version
@@ -111,7 +112,8 @@ def test_predict_with_proba_prints_the_probability_of_every_label(flame, saved, 
     found = pd.DataFrame(json.loads(out))
     assert list(found) == ["class", "probability", "p(setosa)", "p(versicolor)", "p(virginica)"]
     assert found.iloc[:, 2:].to_numpy() == pytest.approx(model.predict_proba(unlabelled()), abs=6e-5)
-    assert out.count(".") == sum(len(str(v).partition(".")[1]) for v in found.iloc[:, 1:].to_numpy().ravel())
+    assert re.search(r"\.\d{4}", out)
+    assert not re.search(r"\.\d{5}", out)
 
 
 def test_predict_writes_a_file(flame, saved, rows, tmp_path, model):
@@ -280,6 +282,7 @@ def test_wrong_arguments_end_with_2_and_a_usage(flame, arguments):
         (["finetune", "iris", "train.csv", "-o", "rows.csv"], "rows.csv is a file"),
         (["info", "nonsense"], "no checkpoint 'nonsense'"),
         (["train", "nowhere.yaml", "-o", "x"], "no configuration file 'nowhere.yaml'"),
+        (["train", "broken.yaml", "-o", "x"], "is not a readable YAML file"),
         (["data", "fetch", "irs"], "Did you mean 'iris'?"),
     ],
     ids=lambda a: " ".join(a) if isinstance(a, list) else "",
@@ -287,6 +290,7 @@ def test_wrong_arguments_end_with_2_and_a_usage(flame, arguments):
 def test_our_errors_end_with_2_and_one_line(flame, tiny, saved, train, rows, monkeypatch, arguments, message):
     monkeypatch.chdir(saved.parent)
     Path("strange.csv").write_text('"a\nb",c\n1,2\n')
+    Path("broken.yaml").write_text("name: [1, 2\ntables: }")
     if arguments[0] == "generate" and "-c" not in arguments:
         arguments = [*arguments, "-c", tiny]
     code, out, err = flame(*arguments)

@@ -256,7 +256,7 @@ DAY = 18_262.0  # 2020-01-01, in days since 1970
         (pd.arrays.SparseArray([0.0, 1.0, np.nan]), "numeric", [0.0, 1.0, None]),
         ([np.inf, -np.inf, 1.0], "numeric", [None, None, 1.0]),
         ([2**70, 1], "numeric", [float(2**70), 1.0]),
-        ([10**400, 1], "numeric", [None, 1.0]),
+        (pd.Series([10**400, 1], dtype=object), "numeric", [None, 1.0]),
         (["9" * 400, "1"], "numeric", [None, 1.0]),
         (["?", "NA", "", "null", "n/a"], "categorical", [None] * 5),
         ([None, pd.NA, pd.NaT, float("nan")], "categorical", [None] * 4),

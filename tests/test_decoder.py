@@ -129,7 +129,7 @@ def test_tensors_that_start_at_zero_can_leave_it(kind):
 def test_a_step_on_one_task_leaves_the_head_of_the_other(kind):
     decoder = decoder_of(kind)
     sum(v.sum() for v in decoder(latents(1), "small").values()).backward()
-    assert all(p.grad is None for p in decoder.task_heads["wide"].parameters())
+    assert all(p.grad is None for p in decoder.task_heads["task:wide"].parameters())
 
 
 def test_shared_trunk_stands_once_in_the_state_dict_and_writes_all_heads():
@@ -184,3 +184,11 @@ def test_task_names_may_hold_dots_and_stay_readable_in_errors(kind):
 def test_unknown_decoder_is_refused_with_the_known_ones():
     with pytest.raises(ConfigError, match=r"\['per_tensor', 'shared'\].*'shard'"):
         decoder_of("shard")
+
+
+@KINDS
+@pytest.mark.parametrize("name", ["keys", "type", "training", "a.b"])
+def test_a_task_may_be_named_like_anything(kind, name):
+    static, dynamic = specs_of()
+    decoder = MultiHeadDecoder(static, {name: dynamic["small"]}, d_latent=25, kind=kind)
+    assert decoder(latents(1), name)["output.weight"].shape == (1, 2, 64)

@@ -228,7 +228,7 @@ def test_tensors_that_do_not_fit_the_configuration_are_named(folder, change, mes
 
 def test_tensors_of_a_checkpoint_with_another_head_do_not_fit(folder):
     change_json(folder / "tasks.json", lambda tasks: tasks[0]["metadata"].update(out_dim=5))
-    with pytest.raises(CheckpointError, match=r"of another shape: .*task_heads.small"):
+    with pytest.raises(CheckpointError, match=r"of another shape: .*task_heads.task:small"):
         load(folder)
 
 

@@ -60,6 +60,10 @@ def test_an_absent_column_gets_no_partner(given):
     assert match_columns(IRIS, given) == {c: c for c in IRIS[:3]}
 
 
+def test_a_bad_partner_is_left_out_beside_a_good_one():
+    assert match_columns(IRIS[1:3], ["petal_colour", "Sepal.Width"]) == {"sepal_width": "Sepal.Width"}
+
+
 def test_no_given_column_serves_two():
     found = match_columns(["length", "lengths"], ["Length"])
     assert list(found.values()) == ["Length"]
@@ -99,6 +103,7 @@ def test_similarity_is_symmetric_and_between_0_and_1():
         (["0", "1", "2"], [2, 0, 1], [0, 1, 2]),
         (["0", "1", "2"], [2.0, 0.0, 1.0], [0.0, 1.0, 2.0]),
         (["3", "4", "5"], ["5", "3"], ["3", None, "5"]),
+        (["-1", "1"], [1, -1], [-1, 1]),
         (["cultivar 1", "cultivar 2"], ["Cultivar_2", "cultivar-1"], ["cultivar-1", "Cultivar_2"]),
     ],
 )

@@ -219,8 +219,9 @@ def test_labelled_rows_are_scored_from_a_file_by_the_models_target(tiny, tmp_pat
     assert made.evaluate(tmp_path / "rows.csv") == made.evaluate(rows)
 
 
-def test_integer_labels_are_scored_as_text_and_as_floats_too(tiny):
-    made = with_labels(tiny, SPECIES)
+@pytest.mark.parametrize("kind", [int, float])
+def test_numbers_as_labels_are_scored_in_every_type(tiny, kind):
+    made = with_labels(tiny, {k: kind(v) for k, v in SPECIES.items()})
     coded = labelled()["class"].map(SPECIES)
     scores = [
         made.evaluate(labelled().assign(**{"class": coded.astype(t)})) for t in ("int64", "float64", "str", "Int8")

@@ -26,6 +26,7 @@ class Fixed:
     """A writer that always says the same, and keeps what it was shown."""
 
     name = "fixed"
+    notes = ()
 
     def __init__(self, sentence: str) -> None:
         self.sentence = sentence

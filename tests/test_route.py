@@ -22,7 +22,7 @@ from flame_fixtures import (
 from sklearn.datasets import load_breast_cancer, load_iris, load_wine
 
 from flame import FlameError, generate_model
-from flame.checks import MAX_CHECKED_ROWS, rows_to_check
+from flame.checks import MAX_CHECKED_ROWS, labels_by_agreement, rows_to_check
 from flame.data import read_data
 from flame.errors import DataError, RouteError
 from flame.preprocessing import TablePreprocessor
@@ -298,6 +298,13 @@ def test_few_rows_with_one_wrong_label_are_not_refused(tiny):
     assert generate_model(None, rows, target="class", checkpoint=tiny).route.agreement == pytest.approx(5 / 6)
 
 
+def test_two_rows_with_one_wrong_label_are_not_refused(tiny):
+    right = generate_model(None, labelled(), target="class", checkpoint=tiny).predict(labelled()) == labelled()["class"]
+    rows = labelled()[right].groupby("class").head(1).sort_values("class").head(2)
+    rows = rows.assign(**{"class": ["setosa", "virginica"]})
+    assert generate_model(None, rows, target="class", checkpoint=tiny).route.agreement == 0.5
+
+
 def test_more_classes_than_the_head_has_are_refused(tiny):
     rows = labelled().assign(**{"class": labelled()["class"] + (np.arange(105) % 2).astype(str)})
     assert "the data have 6 classes, its head 3: ['setosa', 'versicolor', 'virginica']" in refusal(tiny, rows)
@@ -321,6 +328,16 @@ def test_a_label_without_a_clear_partner_is_refused(tiny):
     rows.loc[half, "class"] = np.where(np.arange(half.sum()) % 2, 2, 1)
     rows.loc[rows["class"] == 2, IRIS] = rows.loc[rows["class"] == 0, IRIS].head((rows["class"] == 2).sum()).to_numpy()
     assert "no clear partner for" in refusal(tiny, rows, target="class")
+
+
+def test_a_label_that_the_model_never_gives_finds_no_partner_by_what_is_left(tiny_generator):
+    predicted = np.array([0] * 105)
+    given = np.array(["a"] * 100 + ["b"] * 5, dtype=object)
+    with pytest.raises(RouteError, match="no clear partner for 'b'"):
+        labels_by_agreement(predicted, given, tiny_generator.tasks["iris"], ("a", "b"))
+    predicted[100:] = 2
+    found = labels_by_agreement(predicted, given, tiny_generator.tasks["iris"], ("a", "b"))
+    assert found == {"setosa": "a", "virginica": "b"}
 
 
 def test_one_class_is_refused(tiny):
@@ -370,3 +387,22 @@ def test_checked_rows_keep_the_shares_of_classes_and_some_of_a_rare_one():
 
 def test_column_names_of_a_record_are_those_of_its_preprocessing(tiny_generator):
     assert column_names(tiny_generator.tasks["iris"]) == IRIS
+
+
+def test_a_wording_that_the_labelled_rows_speak_against_gives_way_to_the_tasks_own_sentence(
+    tiny_generator, monkeypatch
+):
+    written, generate = [], tiny_generator.generate
+
+    def misread(requirement, task):
+        written.append(requirement)
+        weights = generate(requirement, task)
+        return {k: -v for k, v in weights.items()} if "gibberish" in requirement else weights
+
+    monkeypatch.setattr(tiny_generator, "generate", misread)
+    model = generate_model("Some gibberish.", labelled("iris"), target="class", checkpoint=tiny_generator)
+    own = tiny_generator.task("iris").requirements[0]
+    assert model.requirement == written[-1] == own
+    assert "gibberish" in written[0]
+    assert "task's own is used" in " ".join(model.route.notes)
+    assert model.route.agreement > 0.9
