@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from flame.model import GeneratedModel
     from flame.route import Route
     from flame.tables import load_table, split_table
+    from flame.taskspec import TaskSpec
     from flame.training import train
+    from flame.understand import understand
 
 __all__ = [
     "DataBatch",
@@ -25,6 +27,7 @@ __all__ = [
     "GeneratedModel",
     "Metadata",
     "Route",
+    "TaskSpec",
     "builtin_checkpoints",
     "generate_model",
     "load",
@@ -33,6 +36,7 @@ __all__ = [
     "read_data",
     "split_table",
     "train",
+    "understand",
 ]
 
 # Importing torch takes seconds; a name is imported when it is first used.
@@ -42,6 +46,7 @@ _HOMES = {
     "GeneratedModel": "flame.model",
     "Metadata": "flame.metadata",
     "Route": "flame.route",
+    "TaskSpec": "flame.taskspec",
     "builtin_checkpoints": "flame.api",
     "generate_model": "flame.api",
     "load": "flame.api",
@@ -50,6 +55,7 @@ _HOMES = {
     "read_data": "flame.data",
     "split_table": "flame.tables",
     "train": "flame.training",
+    "understand": "flame.understand",
 }
 
 

@@ -15,7 +15,10 @@ from flame.model import GeneratedModel
 from flame.requirement import OfflineWriter, RequirementWriter, decide_metadata
 from flame.route import Proposal, choose
 from flame.saving import load_model
+from flame.spec_report import broken_constraints
 from flame.task_heads import TaskHeadWay
+from flame.taskspec import TaskSpec
+from flame.understand import require_buildable
 from hypernet.generator import ParameterGenerator
 
 if TYPE_CHECKING:
@@ -32,6 +35,7 @@ def generate_model(
     target: str | None = None,
     checkpoint: str | Path | ParameterGenerator = DEFAULT_CHECKPOINT,
     writer: RequirementWriter | None = None,
+    spec: TaskSpec | None = None,
 ) -> GeneratedModel:
     """Write a small model for a task in one forward pass, without training it.
 
@@ -43,11 +47,17 @@ def generate_model(
         checkpoint: built-in name, folder, hub name, or a loaded generator.
         writer: writes the requirement sentence; the offline rules if not given. `flame.llm.writer.LLMWriter` asks a
             language model; only then do rows leave the machine.
+        spec: what `flame.understand` read in a request; limits that the model breaks, or that cannot be measured here,
+            stand in the route's notes.
 
     Raises:
         DataError: if the rows cannot be used as they are.
         RouteError: if no checkpoint can serve the request; the message says what would help.
+        MetadataError: if `spec` has open questions or asks for advice only.
     """
+    if spec is not None:
+        require_buildable(spec)
+        description = description or spec.text
     watch = _Watch()
     generator, proposal = _propose(description, data_batch, target, checkpoint, watch)
     facts = proposal.facts(description)
@@ -58,7 +68,7 @@ def generate_model(
     generated = proposal.generate(requirement, metadata)
     watch.lap("weights")
     route = replace(generated.route, notes=(*generated.route.notes, *writer.notes, *corrections))
-    return GeneratedModel(
+    model = GeneratedModel(
         module=generated.module,
         preprocessor=generated.preprocessor,
         labels=generated.labels,
@@ -73,6 +83,15 @@ def generate_model(
             "version": _version(),
         },
     )
+    return model if spec is None else replace(model, route=replace(route, notes=(*route.notes, *_limits(spec, model))))
+
+
+def _limits(spec: TaskSpec, model: GeneratedModel) -> list[str]:
+    """What the model makes of the limits of a specification."""
+    size = sum(p.numel() * p.element_size() for p in model.module.parameters())
+    measured = {"parameters": model.n_parameters(), "model_size": size, "training_time": model.timings["total"]}
+    broken, unknown = broken_constraints(spec, measured)
+    return [*broken, *(f"{limit} was asked for and is not measured here" for limit in unknown)]
 
 
 def preview_prompt(

@@ -100,6 +100,28 @@ def generate(
 
 
 @app.command()
+def understand(
+    text: Annotated[str, typer.Argument(help="What you want, in your words.")],
+    data: Annotated[Path | None, typer.Option(help="Rows; their facts outrank the words.")] = None,
+    target: Target = None,
+    interactive: Annotated[bool, typer.Option("--interactive", help="Ask the open questions one by one.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Read a request: task, inputs, limits, deployment, and what is still to be asked.
+
+    Example: flame understand "Sort bean photos into 7 varieties on a phone, under 20 ms and at least 95 % accuracy"
+    """
+    import flame
+    from flame.spec_report import report
+    from flame.understand import ask_back
+
+    spec = flame.understand(text, data, target=target)
+    if interactive:
+        spec = ask_back(spec, lambda question: typer.prompt(question, default=""), data=data, target=target)
+    typer.echo(spec.model_dump_json(indent=2) if as_json else report(spec))
+
+
+@app.command()
 def predict(
     model: ModelFolder,
     rows: Annotated[Path, typer.Argument(help="Table with the model's columns.")],

@@ -19,6 +19,7 @@ from flame.cli import main
 
 COMMANDS = (
     ["generate"],
+    ["understand"],
     ["predict"],
     ["evaluate"],
     ["finetune"],
