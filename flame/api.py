@@ -15,14 +15,12 @@ from flame.model import GeneratedModel
 from flame.requirement import OfflineWriter, RequirementWriter, decide_metadata
 from flame.route import Proposal, choose
 from flame.saving import load_model
-from flame.spec_report import broken_constraints
 from flame.task_heads import TaskHeadWay
-from flame.taskspec import TaskSpec
-from flame.understand import require_buildable
 from hypernet.generator import ParameterGenerator
 
 if TYPE_CHECKING:
     from flame.llm.writer import LLMWriter
+    from flame.taskspec import TaskSpec
 
 BUILTIN = Path(__file__).parent / "checkpoints"
 DEFAULT_CHECKPOINT = "tables-uci10"
@@ -56,6 +54,8 @@ def generate_model(
         MetadataError: if `spec` has open questions or asks for advice only.
     """
     if spec is not None:
+        from flame.understand import require_buildable
+
         require_buildable(spec)
         description = description or spec.text
     watch = _Watch()
@@ -79,7 +79,7 @@ def generate_model(
         timings=watch.timings(),
         provenance={
             "checkpoint_sha256": generator.fingerprint,
-            "requirement_writer": writer.name,
+            "requirement_writer": writer.name if generated.requirement == requirement else "the task's own sentence",
             "version": _version(),
         },
     )
@@ -88,6 +88,8 @@ def generate_model(
 
 def _limits(spec: TaskSpec, model: GeneratedModel) -> list[str]:
     """What the model makes of the limits of a specification."""
+    from flame.spec_report import broken_constraints
+
     size = sum(p.numel() * p.element_size() for p in model.module.parameters())
     measured = {"parameters": model.n_parameters(), "model_size": size, "training_time": model.timings["total"]}
     broken, unknown = broken_constraints(spec, measured)

@@ -405,4 +405,5 @@ def test_a_wording_that_the_labelled_rows_speak_against_gives_way_to_the_tasks_o
     assert model.requirement == written[-1] == own
     assert "gibberish" in written[0]
     assert "task's own is used" in " ".join(model.route.notes)
+    assert model.provenance["requirement_writer"] == "the task's own sentence"
     assert model.route.agreement > 0.9
