@@ -44,7 +44,8 @@ def names_in(node, folder):
 
 def imports(path):
     """Every module that a file names in an import, anywhere in it."""
-    return set().union(*(names_in(n, path.parent.name) for n in ast.walk(ast.parse(path.read_text("utf8")))))
+    folder = path.relative_to(ROOT).parts[0]
+    return set().union(*(names_in(n, folder) for n in ast.walk(ast.parse(path.read_text("utf8")))))
 
 
 def imports_at_the_top(path):
@@ -56,7 +57,7 @@ def imports_at_the_top(path):
             continue
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             continue
-        found |= names_in(node, path.parent.name)
+        found |= names_in(node, path.relative_to(ROOT).parts[0])
         waiting += ast.iter_child_nodes(node)
     return found
 
@@ -89,7 +90,7 @@ def test_targets_know_torch_and_its_model_libraries_alone(path):
     assert others <= {"torch", "transformers", "torchvision", "peft"}
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "requirements_prompts").glob("*.py")), ids=lambda p: p.name)
+@pytest.mark.parametrize("path", sorted((ROOT / "requirements_prompts").rglob("*.py")), ids=lambda p: p.name)
 def test_the_words_need_nothing_but_the_standard_library(path):
     others = {n.split(".")[0] for n in imports(path)} - sys.stdlib_module_names
     assert others <= {"flame", "requirements_prompts"}

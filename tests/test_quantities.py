@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from requirements_prompts.limits import read_limits
-from requirements_prompts.quantities import number_value, read_quantities
-from requirements_prompts.spelling import correct
+from requirements_prompts.understanding.limits import read_limits
+from requirements_prompts.understanding.quantities import number_value, read_quantities
+from requirements_prompts.understanding.spelling import correct
 
 # text: (value, unit as written, SI value); worked out by hand.
 WRITTEN = {

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from flame.errors import DataError, FlameError, MetadataError, RouteError
 from flame.taskspec import BUILDABLE, Inputs, TaskSpec
 from flame.understand import ask_back, broken_constraints, report, require_buildable, understand
-from requirements_prompts.understanding import normalise
+from requirements_prompts.understanding.request import normalise
 
 HELMETS = "Detect helmets in photos with YOLOv8n, mAP above 0.6, under 30M params, 25 fps, on the GPU with OpenVINO."
 BOMBS = [

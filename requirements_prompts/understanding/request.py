@@ -17,6 +17,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from ..words import MAX_CHARS
 from .context import (
     read_datasets,
     read_device,
@@ -35,7 +36,6 @@ from .said import Said, read_task
 from .spelling import correct
 from .things import Things, find_things
 from .verbs import FORMS, find_verbs
-from .words import MAX_CHARS
 
 MODALITY_OF_TASK = {
     **dict.fromkeys(("detection", "segmentation", "keypoints"), "image"),
