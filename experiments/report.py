@@ -1,9 +1,11 @@
-"""Rows of figures with several seeds, as a Markdown table."""
+"""Rows of figures with several seeds, as a Markdown table, and the machine they were measured on."""
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -47,3 +49,12 @@ def markdown(runs: Sequence[Sequence[Row]], titles: Sequence[str]) -> str:
             cells += ["-", "-"] if seconds is None else [f"{seconds:.2f}", f"{slowest / seconds:.1f}"]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def processor() -> str:
+    """The name of the processor, as well as it can be told."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf8").splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -25,7 +24,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from experiments.report import Row, markdown
+from experiments.report import Row, markdown, processor
 from flame.data import DataBatch, read_data
 from flame.finetune import fit_module
 from flame.metadata import Metadata
@@ -237,7 +236,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 print(f"seed {seed} done; pre-training took {seconds:.0f} s", flush=True)
     titles = [TABLES[n].title for n in config.tables]
     text = markdown(runs, titles)
-    hardware = f"one thread of {_processor()}, torch {torch.__version__}, {len(options.seeds)} seed(s)"
+    hardware = f"one thread of {processor()}, torch {torch.__version__}, {len(options.seeds)} seed(s)"
     print(f"\n{text}\n\n{hardware}")
     if pretraining:
         print(f"pre-training of the generator, once for all tables: {np.mean(pretraining):.0f} s")
@@ -273,14 +272,6 @@ def _logistic(table: Table) -> float:
     model = LogisticRegression(max_iter=1000).fit(x, y)
     x_test, y_test = (t.numpy() for t in encode_rows(preprocessor, test, table.labels))
     return float(model.score(x_test, y_test))
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf8").splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from flame.errors import FlameError
     from flame.metadata import Metadata
     from flame.model import GeneratedModel
+    from flame.plan import Plan, plan
     from flame.route import Route
     from flame.tables import load_table, split_table
     from flame.taskspec import TaskSpec
@@ -26,6 +27,7 @@ __all__ = [
     "FlameError",
     "GeneratedModel",
     "Metadata",
+    "Plan",
     "Route",
     "TaskSpec",
     "builtin_checkpoints",
@@ -33,6 +35,7 @@ __all__ = [
     "load",
     "load_generator",
     "load_table",
+    "plan",
     "read_data",
     "split_table",
     "train",
@@ -45,6 +48,7 @@ _HOMES = {
     "FlameError": "flame.errors",
     "GeneratedModel": "flame.model",
     "Metadata": "flame.metadata",
+    "Plan": "flame.plan",
     "Route": "flame.route",
     "TaskSpec": "flame.taskspec",
     "builtin_checkpoints": "flame.api",
@@ -52,6 +56,7 @@ _HOMES = {
     "load": "flame.api",
     "load_generator": "flame.api",
     "load_table": "flame.tables",
+    "plan": "flame.plan",
     "read_data": "flame.data",
     "split_table": "flame.tables",
     "train": "flame.training",

@@ -9,10 +9,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flame.data import read_data, refuse_one_class
-from flame.errors import CheckpointError, DataError, did_you_mean
+from flame.errors import CheckpointError, did_you_mean
 from flame.model import GeneratedModel
-from flame.requirement import OfflineWriter, RequirementWriter, decide_metadata
+from flame.plan import check_request, read_batch
+from flame.requirement import OfflineWriter, RequirementWriter, decide_metadata, with_resources
 from flame.route import Proposal, choose
 from flame.saving import load_model
 from flame.task_heads import TaskHeadWay
@@ -61,13 +61,15 @@ def generate_model(
     watch = _Watch()
     generator, proposal = _propose(description, data_batch, target, checkpoint, watch)
     facts = proposal.facts(description)
+    if spec is not None:
+        facts = with_resources(facts, spec, d_input=proposal.d_input)
     writer = writer or OfflineWriter()
     requirement = writer.write(facts, proposal.batch)
     metadata, corrections = decide_metadata(requirement, facts, arch=proposal.arch, d_input=proposal.d_input)
     watch.lap("requirement")
     generated = proposal.generate(requirement, metadata)
     watch.lap("weights")
-    route = replace(generated.route, notes=(*generated.route.notes, *writer.notes, *corrections))
+    route = replace(generated.route, notes=(*generated.route.notes, *facts.notes, *writer.notes, *corrections))
     model = GeneratedModel(
         module=generated.module,
         preprocessor=generated.preprocessor,
@@ -117,18 +119,10 @@ def _propose(
     watch: _Watch,
 ) -> tuple[ParameterGenerator, Proposal]:
     """Read the request and find who can serve it."""
-    if not isinstance(description, str | None):
-        raise DataError(
-            f"the description must be text, however: {type(description).__name__}; rows come second, as in "
-            "generate_model(None, rows)"
-        )
-    if data_batch is None and not (description and description.strip()):
-        raise DataError("nothing to go by: give a description of the task, some rows, or both")
+    check_request(description, data_batch)
     generator = checkpoint if isinstance(checkpoint, ParameterGenerator) else load_generator(checkpoint)
     watch.lap("load")
-    batch = read_data(data_batch, target=target) if data_batch is not None else None
-    if batch is not None:
-        refuse_one_class(batch)
+    batch = read_batch(data_batch, target)
     watch.lap("read")
     own = generator.provenance.get("name", "own")
     name = own if isinstance(checkpoint, ParameterGenerator) else str(checkpoint)

@@ -11,8 +11,10 @@ from typing import Annotated
 
 import typer
 
+from flame.cli_options import LLM, BaseURL, Json, Rows, ShowPrompt, Target, language_model, silent_writer
 from flame.cli_output import busy, note, show, story, table
-from flame.errors import ConfigError, FlameError
+from flame.errors import FlameError
+from flame.prior_cli import prior
 
 app = typer.Typer(
     name="flame",
@@ -24,10 +26,9 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="The tables that the experiments use.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+app.command()(prior)
 
 Description = Annotated[str | None, typer.Option("--description", "-d", help="What the task is, in your words.")]
-Target = Annotated[str | None, typer.Option("--target", "-t", help="Column to predict.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
 Checkpoint = Annotated[str | None, typer.Option("--checkpoint", "-c", help="Built-in name, folder or hub name.")]
 ModelFolder = Annotated[Path, typer.Argument(help="Folder of a saved model.", metavar="MODEL")]
 
@@ -56,19 +57,10 @@ def generate(
     target: Target = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder to save the model in.")] = None,
     checkpoint: Checkpoint = None,
-    llm: Annotated[
-        str | None,
-        typer.Option(help="Let this language model write the requirement: its name at the endpoint.", metavar="MODEL"),
-    ] = None,
-    base_url: Annotated[
-        str | None, typer.Option(help="OpenAI-compatible endpoint; OPENAI_BASE_URL or OpenAI's if not given.")
-    ] = None,
-    rows: Annotated[
-        bool, typer.Option("--rows/--no-rows", help="Show the language model a few rows, or the columns' profile only.")
-    ] = True,
-    show_prompt: Annotated[
-        bool, typer.Option("--show-prompt", help="Print what a language model would be sent, send nothing, and stop.")
-    ] = False,
+    llm: LLM = None,
+    base_url: BaseURL = None,
+    rows: Rows = True,
+    show_prompt: ShowPrompt = False,
     as_json: Json = False,
 ) -> None:
     """Write a model for a described task and/or a table, without training it.
@@ -79,24 +71,51 @@ def generate(
     """
     import flame
     from flame.api import DEFAULT_CHECKPOINT, preview_prompt
-    from flame.llm import Endpoint, Replay
-    from flame.llm.writer import LLMWriter
 
     checkpoint = checkpoint or DEFAULT_CHECKPOINT
     if show_prompt:
-        silent = LLMWriter(Replay([]), send_rows=rows)
+        silent = silent_writer(rows=rows)
         typer.echo(preview_prompt(description, data, silent, target=target, checkpoint=checkpoint))
         return
-    if base_url and not llm:
-        raise ConfigError("--base-url needs --llm MODEL: the name of the model to ask there")
-    endpoint = Endpoint(llm, base_url=base_url) if llm else None
-    writer = LLMWriter(endpoint, send_rows=rows) if endpoint else None
+    endpoint, writer = language_model(llm, base_url, rows=rows)
     with busy("reading the request and writing the model", quiet=as_json):
         model = flame.generate_model(description, data, target=target, checkpoint=checkpoint, writer=writer)
         if output is not None:
             model.save(output)
     extra = {"saved_to": str(output)} if output else {}
     show(story(model) | extra | ({"language_model": asdict(endpoint.ledger)} if endpoint else {}), as_json)
+
+
+@app.command()
+def plan(
+    description: Annotated[str | None, typer.Argument(help="What the task is, in your words.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Rows, texts or pictures; their facts outrank the words.")] = None,
+    target: Target = None,
+    llm: LLM = None,
+    base_url: BaseURL = None,
+    rows: Rows = True,
+    show_prompt: ShowPrompt = False,
+    as_json: Json = False,
+) -> None:
+    """Show what model a task needs, and why: requirement sentence, metadata, notes. Nothing is generated.
+
+    Example: flame plan "Sort product reviews into 5 classes; it runs on a phone"
+    """
+    import flame
+    from flame.plan import preview_plan
+
+    if show_prompt:
+        typer.echo(preview_plan(description, data, silent_writer(rows=rows), target=target))
+        return
+    endpoint, writer = language_model(llm, base_url, rows=rows)
+    with busy("reading the request", quiet=as_json):
+        made = flame.plan(description, data, target=target, writer=writer)
+    extra = {"language_model": asdict(endpoint.ledger)} if endpoint else {}
+    if as_json:
+        show(made.to_json() | extra, as_json)
+    else:
+        values = {"requirement": made.requirement, "metadata": made.metadata.model_dump(exclude_none=True)}
+        show({**values, "notes": "\n".join(made.notes), "writer": made.writer, **extra}, as_json)
 
 
 @app.command()

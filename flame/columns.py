@@ -19,7 +19,8 @@ import pandas as pd
 
 from flame.errors import DataError
 
-Kind = Literal["numeric", "boolean", "categorical"]
+Kind = Literal["numeric", "boolean", "categorical", "text", "image"]
+"""Columns of tables are of the first three kinds; free text and pictures stand alone, or as a pair of texts."""
 
 MISSING = ("", "?", "NA", "N/A", "n/a", "<NA>", "#N/A", "#NA", "NaN", "nan", "null", "NULL", "None")
 """Cell texts that mean 'no value'."""
@@ -152,6 +153,12 @@ def unnamed(names: Sequence[str]) -> bool:
 def is_broken(text: str) -> bool:
     """Whether a text holds half of a surrogate pair, as of bytes that were decoded wrongly; no file can hold it."""
     return not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text)
+
+
+def is_missing(cell: Any) -> bool:
+    """Whether a single raw cell is one of Python's or pandas' ways to say 'no value'; texts are looked at elsewhere."""
+    # pandas.isna looks into arrays, and fails on signalling NaNs.
+    return cell is None or cell is pd.NA or cell is pd.NaT or (isinstance(cell, float) and math.isnan(cell))
 
 
 def _series(cells: np.ndarray, like: pd.Series) -> pd.Series:

@@ -5,19 +5,23 @@ Nothing else of the library looks at raw user data.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from flame.columns import Column, distinct_cells, plain, shorten, take, type_column
 from flame.errors import DataError, did_you_mean
+from flame.modality import Choice, Modality, check_modality, choose_modality
+from flame.picture_sources import as_frame, read_pictures
 from flame.reading import to_frame
+from flame.texts import read_texts
 
-__all__ = ["Column", "DataBatch", "plain", "read_data", "read_labelled", "read_rows"]
-
-Modality = Literal["table", "text", "text_pair", "image"]
+__all__ = ["Column", "DataBatch", "Modality", "plain", "read_data", "read_labelled", "read_rows"]
 
 LIKELY_TARGETS = ("target", "label", "class", "y", "outcome")
 """Columns taken as the target when none is named (exact names, case ignored)."""
@@ -27,7 +31,9 @@ LIKELY_TARGETS = ("target", "label", "class", "y", "outcome")
 class DataBatch:
     """Rows, labels and what is known of them.
 
-    `features` holds the input columns, `labels` the target of the same rows (None: not labelled).
+    `features` holds the input columns, `labels` the target of the same rows (None: not labelled). A text is one column
+    of str, a pair of texts two ("" where one is missing); an image is one column named "image" of paths (str), Pillow
+    images or uint8 arrays (h, w, 3) or (h, w), which `flame.pictures.open_picture` opens; all else is a table.
     """
 
     modality: Modality
@@ -58,37 +64,47 @@ class DataBatch:
         """The same table with one of its columns as the labels; rows without a label are left out.
 
         Raises:
-            DataError: if the column holds no value.
+            DataError: if the column holds no value, or the batch is no table.
         """
+        if self.modality != "table":
+            raise DataError(f"a column of a table can become the labels, however the data are {self.modality}")
         notes = [*self.notes, f"column {name!r} is taken as the target"]
         # As objects, because integers have become floats while reading; labels are rather integers.
         features, labels = _split_labels(self.features.astype({name: "object"}), name, notes)
         return _profile(features, labels, name, notes)
 
 
-def read_data(data: Any, *, target: str | None = None, labels_needed: bool = False) -> DataBatch:
-    """Read a frame, array, list, mapping, `datasets.Dataset` or file into a checked batch.
+def read_data(
+    data: Any, *, target: str | None = None, labels_needed: bool = False, modality: Modality | None = None
+) -> DataBatch:
+    """Read a frame, array, list, mapping, `datasets.Dataset`, file or folder into a checked batch.
 
     Args:
         data: a pandas DataFrame; a 2-d numpy array; a pair (X, y); a list of dicts; a dict of columns; anything with
-            `to_pandas()`; or a path to CSV, TSV, Parquet, JSON or JSONL.
+            `to_pandas()`; or a path to CSV, TSV, Parquet, JSON or JSONL. Texts: a list of str, of pairs of str, or
+            columns of free text. Pictures: a folder with one folder per class, a flat folder, a list of Pillow images,
+            uint8 arrays or paths, an array (n, h, w, 3), or a column of any of these.
         target: name of the column to predict. Left out, a column named like `target`, `label`, `class` or `y` is
             taken and noted.
         labels_needed: refuse data without labels.
+        modality: `table`, `text`, `text_pair` or `image`; None: as the columns look.
 
     Raises:
         DataError: with every fault of the input, and what to do about it.
     """
-    frame, own = to_frame(data, target=target)
+    asked = check_modality(modality)
     notes: list[str] = []
+    frame, own = _to_frame(data, target, asked, notes)
     name = own or _find_target(frame, target, notes)
     if labels_needed and name is None:
         raise _unlabelled(frame)
     _refuse_empty(frame, name)
-    if name is None:
-        return _profile(frame, None, None, notes)
-    features, labels = _split_labels(frame, name, notes)
-    return _profile(features, labels, name, notes)
+    features, labels = (frame, None) if name is None else _split_labels(frame, name, notes)
+    choice = choose_modality(features, asked=asked, listed=_is_listed(_inputs_of(data)))
+    notes += choice.notes
+    if choice.modality == "table":
+        return _profile(features, labels, name, notes)
+    return _alone(choice, features, labels, name, notes, folder=_folder_of(data))
 
 
 def read_labelled(data: Any, *, target: str | None, known: str) -> tuple[pd.DataFrame, list[Any], str]:
@@ -172,6 +188,72 @@ def _clean_labels(values: pd.Series, target: str, notes: list[str]) -> pd.Series
     return pd.Series(take(plain_cells, codes), index=values.index, name=target, dtype=object)[kept]
 
 
+def _to_frame(
+    data: Any, target: str | None, asked: Modality | None, notes: list[str]
+) -> tuple[pd.DataFrame, str | None]:
+    """As `to_frame`, and pictures that are in no table yet become one."""
+    inputs = _inputs_of(data)
+    # Names of files may be meant as texts; other pictures may not.
+    texts = asked in ("text", "text_pair")
+    skipped = asked == "table" or (texts and isinstance(inputs, list) and all(isinstance(c, str) for c in inputs))
+    found = None if skipped else as_frame(inputs, target=target, notes=notes)
+    if found is None:
+        return to_frame(data, target=target)
+    if texts:
+        raise DataError(f"modality={asked!r} needs texts, however pictures came; give modality='image' or leave it out")
+    frame, own = found
+    if inputs is data:
+        return frame, own
+    if own is not None:
+        frame = frame.drop(columns=own)
+        notes.append("the labels that were given are used, not the names of the folders")
+    return to_frame((frame, data[1]), target=target)
+
+
+def _inputs_of(data: Any) -> Any:
+    """X of a pair (X, y); other data as they are."""
+    return data[0] if isinstance(data, tuple) and len(data) == 2 else data
+
+
+def _is_listed(inputs: Any) -> bool:
+    """Whether plain texts or pairs of them came, under no name: a list, an array or a nameless series."""
+    if isinstance(inputs, pd.Series):
+        return inputs.name is None
+    if isinstance(inputs, np.ndarray):
+        return inputs.ndim == 1
+    return isinstance(inputs, list | tuple) and all(
+        c is None or isinstance(c, str | float) or (isinstance(c, list | tuple) and len(c) == 2) for c in inputs
+    )
+
+
+def _folder_of(data: Any) -> Path | None:
+    """The folder of the file that came; relative paths in it start there."""
+    inputs = _inputs_of(data)
+    return Path(inputs).expanduser().parent if isinstance(inputs, str | os.PathLike) else None
+
+
+def _alone(
+    choice: Choice,
+    features: pd.DataFrame,
+    labels: pd.Series | None,
+    target: str | None,
+    notes: list[str],
+    *,
+    folder: Path | None,
+) -> DataBatch:
+    """A batch of texts, pairs of texts or pictures; rows without any are left out."""
+    if choice.modality == "image":
+        frame, columns, kept, found = read_pictures(features[choice.columns[0]], folder=folder)
+    else:
+        frame, columns, kept, found = read_texts(features[list(choice.columns)])
+    labels = labels[kept].reset_index(drop=True) if labels is not None else None
+    return DataBatch(choice.modality, frame, columns, labels, target, _label_values(labels), (*notes, *found))
+
+
+def _label_values(labels: pd.Series | None) -> tuple[Any, ...]:
+    return tuple(sorted(set(labels), key=lambda v: (isinstance(v, str), v))) if labels is not None else ()
+
+
 def _profile(features: pd.DataFrame, labels: pd.Series | None, target: str | None, notes: list[str]) -> DataBatch:
     typed, faults = {}, []
     for name in features.columns:
@@ -185,8 +267,7 @@ def _profile(features: pd.DataFrame, labels: pd.Series | None, target: str | Non
         Column(name, kind, int(values.isna().sum()), int(values.nunique())) for name, (kind, values) in typed.items()
     )
     frame = pd.DataFrame({name: values for name, (_, values) in typed.items()}, index=features.index)
-    values = tuple(sorted(set(labels), key=lambda v: (isinstance(v, str), v))) if labels is not None else ()
-    return DataBatch("table", frame, columns, labels, target, values, tuple(notes))
+    return DataBatch("table", frame, columns, labels, target, _label_values(labels), tuple(notes))
 
 
 def refuse_one_class(batch: DataBatch) -> None:

@@ -5,9 +5,17 @@ A leaf: nothing but the standard library and pydantic is imported here, so every
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from flame.errors import MetadataError
 
@@ -18,6 +26,7 @@ Arch = Literal[
     "mlp_base",
     "mlp_large",
     "mlp_paper",
+    "mlp_steps",
     "mobilenet_v3_small",
     "resnet50",
     "resnet152",
@@ -26,6 +35,23 @@ Arch = Literal[
 ]
 TABULAR: tuple[str, ...] = ("tabular_cls", "tabular_reg")
 CLASSIFICATION: tuple[str, ...] = ("img_cls", "seq_cls", "tabular_cls")
+
+_TABLES: dict[Scale, Arch] = {"small": "mlp_small", "base": "mlp_base", "large": "mlp_large"}
+_IMAGES: dict[Scale, Arch] = {"small": "mobilenet_v3_small", "base": "resnet50", "large": "resnet152"}
+_TEXTS: dict[Scale, Arch] = {
+    "small": "distilbert-base-uncased",
+    "base": "distilbert-base-uncased",
+    "large": "bert-base-uncased",
+}
+ARCHES: dict[str, dict[Scale, Arch]] = {
+    "tabular_cls": _TABLES,
+    "tabular_reg": _TABLES,
+    "img_cls": _IMAGES,
+    "seq_cls": _TEXTS,
+    "seq_reg": _TEXTS,
+    "s2s_gen": _TEXTS,
+}
+"""The architecture of each task type and scale, smallest first; the prompt `metadata.md` shows the same table."""
 
 
 class Metadata(BaseModel):
@@ -46,6 +72,8 @@ class Metadata(BaseModel):
     arch: Arch
     d_input: int | None = Field(default=None, ge=1)
     """Width of the model's input after preprocessing (one-hot columns widen it); `in_dim` if not given."""
+    widths: tuple[Annotated[int, Field(ge=0)], ...] | None = None
+    """Sizes of the layers where the architecture does not fix them; `mlp_steps`: steps, units, conjunctions."""
 
     @model_validator(mode="before")
     @classmethod
@@ -63,6 +91,14 @@ class Metadata(BaseModel):
         if self.task in TABULAR and not self.arch.startswith("mlp_"):
             raise ValueError(f"arch must be one of the MLPs for tables, however: arch={self.arch!r}")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_empty_widths(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        value: dict[str, Any] = handler(self)
+        return {key: item for key, item in value.items() if key != "widths" or item is not None}
+
+    def __repr_args__(self) -> list[tuple[str | None, Any]]:
+        return [(key, item) for key, item in super().__repr_args__() if key != "widths" or item is not None]
 
     @property
     def input_width(self) -> int:

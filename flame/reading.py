@@ -93,6 +93,8 @@ def _from_rows(data: Any) -> pd.DataFrame:
         data = dict(data)
         if data and all(isinstance(v, str | bytes) or not hasattr(v, "__len__") for v in data.values()):
             data = [data]
+        else:  # pandas wants flat columns; pictures are cells
+            data = {k: list(v) if isinstance(v, np.ndarray) and v.ndim > 2 else v for k, v in data.items()}
     try:
         return pd.DataFrame(data)
     except Exception as error:
@@ -132,7 +134,7 @@ def read_file(path: Path) -> pd.DataFrame:
     """
     shown = str(path)[:200]
     if os.path.isdir(path):
-        raise DataError(f"{shown} is a folder; a table is expected (this version reads no folders of images)")
+        raise DataError(f"{shown} is a folder; a table is expected")
     if not os.path.exists(path):  # unlike Path.exists, no error for a text too long to be a name
         raise DataError(f"no file at {shown}")
     if path.suffix.lower() not in SUFFIXES:

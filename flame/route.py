@@ -20,11 +20,11 @@ class Route:
     """The way a model was generated, for people and for the saved file."""
 
     way: str
-    """`task_head`; other generators add their own names."""
+    """`task_head` or `any_table`."""
     checkpoint: str
     """Name of the checkpoint."""
     task: str
-    """The training task whose head is used."""
+    """The training task whose head is used, or the name of the predicted column."""
     reason: str
     """Why, in a sentence."""
     columns: dict[str, str] = field(default_factory=dict)
@@ -53,6 +53,8 @@ class Generated:
     route: Route
     requirement: str
     """The sentence the weights were written from."""
+    metadata: Metadata
+    """What was written, with every size."""
 
 
 class Proposal(Protocol):

@@ -6,10 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from flame.data import DataBatch, read_data
+from flame.labels import settle_kind
 from flame.taskspec import TaskSpec
 
-MAX_CLASSES_OF_NUMBERS = 20
-"""A numeric target with more distinct values than this is a quantity."""
 _ANSWERED_BY_LABELS = frozenset({"no_task", "no_target", "two_tasks", "not_a_request"})
 """Problems of a request that labelled rows settle."""
 
@@ -63,12 +62,9 @@ def with_data(
 
 def task_of(batch: DataBatch, said: str | None) -> str:
     """Classification or regression, by the labels; words decide only where the labels allow both."""
-    values = batch.label_values
-    if not all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
-        return "classification"
-    if len(values) > MAX_CLASSES_OF_NUMBERS or any(isinstance(v, float) for v in values):
-        return "regression"
-    return said if said in ("classification", "regression") else "classification"
+    wish = {"classification": "classes", "regression": "numbers"}.get(said or "")
+    kind, _ = settle_kind(batch.label_values, len(batch), wish)  # type: ignore[arg-type]
+    return "classification" if kind == "classes" else "regression"
 
 
 def _read(spec: TaskSpec, data: Any, target: str | None) -> DataBatch:

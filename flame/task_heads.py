@@ -14,6 +14,7 @@ from flame.checks import check_agreement, doubts, labels_by_agreement, rows_to_c
 from flame.columns import unnamed
 from flame.data import DataBatch
 from flame.errors import RouteError
+from flame.labels import kind_of_values
 from flame.matching import column_similarity, description_scores, match_columns, match_labels, words_of
 from flame.metadata import Metadata
 from flame.preprocessing import TablePreprocessor
@@ -46,7 +47,14 @@ class TaskHeadWay:
         scores = description_scores(description or "", self._texts)
         if batch is None:
             return self._by_words(scores)
-        records = list(self.generator.tasks.values())
+        if batch.modality != "table":
+            kind = {"text": "texts", "text_pair": "pairs of texts", "image": "pictures"}[batch.modality]
+            return [f"the data are {kind}, however the checkpoint {self.checkpoint!r} writes models for tables only"]
+        records, n_values = list(self.generator.tasks.values()), len(batch.label_values)
+        # A head's own classes may be coded by any few numbers.
+        if n_values > max((len(r.labels) for r in records), default=0) and _are_numbers(batch):
+            seen = f"{n_values} different ones in {len(batch)} rows"
+            return [f"the target {batch.target!r} holds numbers ({seen}), this checkpoint's heads are for classes"]
         found = [self._fit(r, batch, scores[r.name]) for r in records]
         proposals = [p for p in found if isinstance(p, TaskHead)]
         if proposals:
@@ -168,7 +176,7 @@ class TaskHead:
     def facts(self, description: str | None) -> TaskFacts:
         # In the words of training: other spellings, further columns and rows of few classes change nothing.
         return replace(
-            gather_facts(description, self.batch),
+            gather_facts(description, self.batch, task_type=self.record.metadata.task),
             n_classes=self.record.metadata.out_dim,
             n_features=len(self.columns),
             columns=tuple(self.columns),
@@ -182,16 +190,16 @@ class TaskHead:
             RouteError: if the rows speak against that model too.
         """
         try:
-            return self._generate(requirement, self.notes)
+            return self._generate(requirement, metadata, self.notes)
         except RouteError:
             own = self.record.requirements[0]
             note = f"the labelled rows speak against the model of the sentence {requirement!r}; the task's own is used"
             try:
-                return self._generate(own, (*self.notes, note))
+                return self._generate(own, metadata, (*self.notes, note))
             except RouteError as error:
                 raise error from None
 
-    def _generate(self, requirement: str, notes: tuple[str, ...]) -> Generated:
+    def _generate(self, requirement: str, metadata: Metadata, notes: tuple[str, ...]) -> Generated:
         target = get_target(self.arch)
         weights = self.generator.generate(requirement, self.record.name)
         module = target.merge(target.build(self.record.metadata), weights).eval()
@@ -210,12 +218,18 @@ class TaskHead:
             if absent:
                 notes = (*notes, f"the rows have no label {', '.join(map(repr, absent))}; the model may still give it")
         route = Route("task_head", self.checkpoint, self.record.name, reason, self.columns, agreement, notes)
-        return Generated(module, preprocessor, tuple(labels.get(k, k) for k in self.record.labels), route, requirement)
+        return Generated(
+            module, preprocessor, tuple(labels.get(k, k) for k in self.record.labels), route, requirement, metadata
+        )
 
 
 def column_names(record: TaskRecord) -> list[str]:
     """The columns a task was trained with."""
     return [str(c["name"]) for c in record.preprocessing.get("columns", [])]
+
+
+def _are_numbers(batch: DataBatch) -> bool:
+    return kind_of_values(batch.label_values, len(batch)) == "numbers"
 
 
 def _predict(module: nn.Module, preprocessor: TablePreprocessor, features: pd.DataFrame) -> np.ndarray:

@@ -19,8 +19,8 @@ from flame.data import DataBatch, read_data
 from flame.errors import ConfigError, DataError, did_you_mean
 from flame.files import atomic_folder, atomic_text, check_place
 from flame.metadata import Metadata
+from flame.patterns import data_pattern
 from flame.preprocessing import TablePreprocessor
-from flame.requirement import table_pattern
 from flame.tables import TABLES, TableInfo, load_table, split_table
 from hypernet.config import ExperimentConfig, read_config
 from hypernet.encoder import pretrained_tokenizer
@@ -126,7 +126,7 @@ def requirements_of(
             description=description,
             columns=info.columns,
             target=info.target,
-            pattern=table_pattern(train),
+            pattern=data_pattern(train),
         )
         for description in (descriptions or [*table_descriptions(info.name), None])
     ]

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
 
-from .reading import read_n_classes, read_scale
+from .reading import read_n_classes, read_n_features, read_scale
 from .sentences import (
     CLASSIFICATION,
     FORMS,
@@ -36,6 +36,7 @@ __all__ = [
     "TaskFacts",
     "parse_requirement",
     "read_n_classes",
+    "read_n_features",
     "read_scale",
     "requirement_set",
     "write_requirement",
@@ -45,7 +46,7 @@ MAX_WORDS = 60
 """A sentence is cut to about this many words, at the user's words only."""
 NAMING_COLUMNS = len(FORMS)
 """The variant of the plain form that also names columns, where they are known."""
-_GOAL_WORDS, _PATTERN_WORDS = 24, 10
+_GOAL_WORDS, _PATTERN_WORDS = 24, 16
 _NAMED_IN_GOAL, _NAMED_IN_TAIL = 4, 3
 
 
@@ -69,6 +70,10 @@ class TaskFacts:
     """Name of the column to predict, untrusted; named only where there is no description."""
     pattern: str | None = None
     """What the data look like, as in "numeric measurements without missing values"; about inputs, never labels."""
+    scale_asked: bool = False
+    """Whether the user's words or limits led to this scale; no sentence says so."""
+    notes: tuple[str, ...] = ()
+    """How the facts came about, for the user; no sentence holds them, and they hold no cell and no label."""
 
 
 def write_requirement(facts: TaskFacts, variant: int = 0) -> str:
@@ -153,7 +158,7 @@ def _goal(facts: TaskFacts) -> Goal:
     if not inputs and facts.task_type in TABULAR:
         inputs = f"{facts.n_features} unnamed input column" + ("s" if facts.n_features != 1 else "")
     if not target and not names:
-        return Goal("none", inputs or "inputs that are not described further")
+        return Goal("none", inputs or "no words from the user")
     verb = "produce" if facts.task_type == "s2s_gen" else "predict"
     unnamed = "the output" if verb == "produce" else "the class" if facts.task_type in CLASSIFICATION else "the value"
     what = f"'{target}'" if target else unnamed

@@ -1,6 +1,6 @@
-"""What a description says about size: the resources (hence the scale of the model) and the number of classes.
+"""What a description says about size: the resources (hence the scale of the model), and how many classes and columns.
 
-Plain rules on whole words. Both readers answer None rather than guess: a "small" flower, a "phone" call and a "binary"
+Plain rules on whole words. All readers answer None rather than guess: a "small" flower, a "phone" call and a "binary"
 column are about the data, not about the model or its classes.
 """
 
@@ -125,7 +125,7 @@ _ADJECTIVES = rf"(?:(?!(?:{_NO_ADJECTIVE})\b)[a-z'-]+ ){{0,3}}?"
 _STRONG = r"(?:class(?:es)?|categor(?:y|ies)|species|variet(?:y|ies)|cultivars?|breeds?|labels?|genres?)"
 _WEAK = (
     r"(?:kinds|types|groups|grades|levels|sorts|stages|outcomes|buckets|bins|topics|emotions|ratings|degrees|verdicts|"
-    r"answers|choices|options|brackets|bands|notches|marks|ranks|steps|diagnoses|varietals|growers)"
+    r"answers|choices|options|possibilities|alternatives|brackets|bands|notches|marks|ranks|steps|diagnoses|varietals|growers)"
 )
 _NO_CLASSES = r"(?! (?:of|in) (?:\w+ )?(?:measurements?|features?|columns?|attributes?|tests?|sensors?|data|inputs?)\b)"
 _INTO = r"(?:sort|class|divid|group|split|separat|put|grad|categor|bin|assign|plac|fall|label|tell)"
@@ -136,7 +136,10 @@ _CLASS_RULES = tuple(
         rf"{_N}[- ](?:class|way|label|category)\b(?!es)",
         rf"{_N} {_ADJECTIVES}{_STRONG}\b{_NO_CLASSES}",
         rf"\b{_INTO}\w* [^.;!?]{{0,120}}?\binto (?:one of )?(?:the |these )?{_N} (?:\w+ )?{_NO_PARTS}[a-z]+",
-        rf"\b(?:as|into|to|in|is|be) one of (?:the |these )?{_N}\b",
+        rf"\b(?:as|into|to|in|is|be|shows?|depicts?|pictures) one of (?:the |these )?{_N}\b",
+        rf"\bwhich of (?:the |these |my |our )?{_N}\b",
+        rf"{_N} {_ADJECTIVES}{_NO_PARTS}[a-z]+s\b(?: [^.;:!?,]{{1,40}})?[,;:] (?:(?:find out|tell me|say|guess) )?which"
+        rf"(?: one\b| of them\b|(?=[.?!]|$))",
         rf"(?<!using )(?<!given )(?<!with )(?<!by )(?<!from )(?<!over ){_N} {_ADJECTIVES}{_WEAK}\b{_NO_CLASSES}",
     )
 )
@@ -162,6 +165,28 @@ def read_n_classes(description: str) -> int | None:
             if n >= 2 and not re.search(r"(?:\d|\b\w+) (?:or|to)$", _number_before(text[: match.start("n")])):
                 return n
     return 2 if _TWO.search(text) else None
+
+
+_COLUMNS = re.compile(
+    rf"{_N}[- ]{_ADJECTIVES}(?:features?|columns?|attributes?|predictors?|variables?|measurements?|measures|inputs?)\b"
+    rf"|\b(?:from|with|by|has|have|holds?|using) {_N.replace('?P<n>', '?P<m>')} {_ADJECTIVES}(?:numbers|numeric values)"
+    r"\b"
+)
+
+
+def read_n_features(description: str) -> int | None:
+    """The number of input columns that the words name; None if they name none, or several numbers.
+
+    >>> read_n_features("from 13 chemical measurements"), read_n_features("4-feature"), read_n_features("3 kinds")
+    (13, 4, None)
+    """
+    text = _plain(description)
+    matches = list(_COLUMNS.finditer(text))
+    if any(re.search(r"\b(?:and|or|to|plus) $", text[: m.start()]) for m in matches):
+        return None  # "3 numeric and 2 text columns" are not 2
+    numbers = [m["n"] or m["m"] for m in matches]
+    found = {int(n) if n.isdigit() else _NUMBERS[n] for n in numbers}
+    return found.pop() if len(found) == 1 and 0 not in found else None
 
 
 def _number_before(text: str) -> str:

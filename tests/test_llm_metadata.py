@@ -87,7 +87,7 @@ def test_a_sentence_that_contradicts_the_facts_is_corrected() -> None:
     wrong = GOOD.replace("3-class", "7-class")
     assert ask_metadata(Replay([TABLE]), wrong, FACTS) == (
         TABLE,
-        ["the sentence says n_classes=7, the facts say 3; 3 is used"],
+        ["the sentence says 7 classes, however there are 3; 3 is used"],
     )
     found, corrections = ask_metadata(Replay([TABLE]), "Make me a model.", FACTS)
     assert found == TABLE
@@ -121,7 +121,7 @@ def test_a_sentence_of_another_type_gives_no_numbers() -> None:
     reply = {"task": "img_cls", "out_dim": 4, "scale": "base", "arch": "resnet50"}
     found, corrections = ask_metadata(Replay([reply]), sentence, TaskFacts("img_cls"))
     assert found["out_dim"] == 4
-    assert corrections == ["the sentence is of text classification, the facts of image classification"]
+    assert corrections == ["the sentence says 'seq_cls', however it is 'img_cls'"]
 
 
 def test_a_number_of_classes_that_nobody_knows_is_an_error() -> None:

@@ -75,7 +75,7 @@ def test_the_worked_metadata_are_valid() -> None:
 
 
 def test_the_table_of_architectures_is_the_one_that_is_checked() -> None:
-    from flame.llm.metadata import ARCHES
+    from flame.metadata import ARCHES
 
     text = files("requirements_prompts").joinpath("metadata.md").read_text(encoding="utf-8")
     rows = [

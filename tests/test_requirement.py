@@ -11,7 +11,8 @@ from flame_fixtures import labelled, tiny_fixture, unlabelled  # noqa: F401
 from flame import generate_model
 from flame.data import DataBatch, read_data
 from flame.errors import MetadataError
-from flame.requirement import OfflineWriter, decide_metadata, gather_facts, table_pattern
+from flame.patterns import data_pattern
+from flame.requirement import OfflineWriter, decide_metadata, gather_facts
 from requirements_prompts import TaskFacts, parse_requirement
 
 SENTENCE = "This is a task of 3-class, 4-feature and base-scaled tabular classification to tell irises apart."
@@ -47,6 +48,41 @@ def test_words_alone_give_classes_and_scale_and_no_features():
     assert (facts.n_classes, facts.n_features, facts.scale) == (5, None, "small")
 
 
+@pytest.mark.parametrize(
+    ("words", "n"),
+    [
+        ("Is it a cat, a dog or a horse?", 3),
+        ("Tell genuine from forged signatures.", 2),
+        ("Decide between entailment, neutral and contradiction.", 3),
+        ("Classify reviews and comments by topic.", None),
+        ("Classify emails or letters by department.", None),
+        ("Classify dogs, cats, horses and other animals in photos.", None),
+        ("What kind of answer is wanted: a thing, a person, a place or a number?", None),  # "thing" is no class name
+        ("Predict the price or the rent.", None),
+    ],
+)
+def test_classes_that_words_name_as_alternatives_are_counted_and_lists_of_inputs_are_not(words, n):
+    assert gather_facts(words, None).n_classes == n
+
+
+def test_labels_outrank_classes_that_words_name():
+    rows = batch(x=[1, 2, 3], y=["a", "b", "c"])
+    assert gather_facts("Is it a cat or a dog?", rows).n_classes == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "n"),
+    [
+        ("Predict the drag of a hull from six dimensionless numbers.", 6),
+        ("Each row of the table is a biopsy with thirty numbers.", 30),
+        ("Predict the price in a table with 2 numbers and 3 columns.", None),
+        ("Predict the next 3 numbers in a table.", None),
+    ],
+)
+def test_numbers_that_a_row_holds_are_its_columns(words, n):
+    assert gather_facts(words, None).n_features == n
+
+
 def test_neither_words_nor_data_leave_classes_unknown():
     assert gather_facts(None, batch(x=[1])).n_classes is None
 
@@ -66,7 +102,7 @@ def test_facts_hold_columns_and_target_but_never_a_label():
     ],
 )
 def test_pattern_tells_kinds_and_missing_values_of_the_inputs(columns, pattern):
-    assert table_pattern(batch(**columns)) == pattern
+    assert data_pattern(batch(**columns)) == pattern
 
 
 def test_offline_writer_writes_the_facts_and_is_read_back():
@@ -116,9 +152,15 @@ def test_a_sentence_of_another_type_is_reported():
 
 
 def test_another_scale_than_the_checkpoints_is_reported():
-    metadata, corrections = decide(SENTENCE.replace("base-scaled", "large-scaled"))
+    asked = replace(FACTS, scale="large", scale_asked=True)
+    metadata, corrections = decide(SENTENCE.replace("base-scaled", "large-scaled"), asked)
     assert metadata["scale"] == "base"
     assert corrections == ["scale 'large' was asked for; the checkpoint writes 'mlp_base' only"]
+
+
+def test_a_scale_that_nobody_asked_for_is_not_reported():
+    metadata, corrections = decide(SENTENCE, arch="mlp_small")
+    assert (metadata["scale"], corrections) == ("small", [])
 
 
 @pytest.mark.parametrize(("key", "word"), [("out_dim", "classes"), ("in_dim", "features")])

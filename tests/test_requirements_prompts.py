@@ -412,12 +412,15 @@ CLASSES = {
     2: "binary|yes or no|positive or negative|yes/no|two classes|spam or not|a two-class task|malignant or benign",
     3: "three species|Tell three iris species apart|3-class problem|into three groups|a three-way split",
     4: "into 4 classes|four quality grades|sort them into four piles|Four labels.",
-    7: "seven dry bean varieties|seven registered varieties",
+    7: "seven dry bean varieties|seven registered varieties|there are 7 possibilities",
+    77: "There are 77 things they may want; find out which.",
+    12: "Each photo shows one of twelve tools.|Twelve parishes of the county, which one is it?",
     31: "31 categories|thirty-one categories|thirty one categories|classify these images into 31 categories",
 }
 NO_CLASSES = """Predict the price|16 shape features|four measurements|two binary columns|binary features|one class|
 three types of measurements|2 or 3 classes|first class passengers|2.5 classes|divide the data into 10 folds|100 rows
-12 categorical columns|not binary|whether a client leaves|two hundred classes|1,000 classes|three years of data"""
+12 categorical columns|not binary|whether a client leaves|two hundred classes|1,000 classes|three years of data
+30 columns, which of them matter?|We have 40 rows; which model?|12 patients, most of whom recover"""
 
 
 def examples(text: str) -> list[str]:

@@ -7,26 +7,13 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from flame.errors import MetadataError
 from flame.llm import LanguageModel, LanguageModelError, Message
 from flame.llm.prompts import MAX_DESCRIPTION
-from flame.metadata import CLASSIFICATION, TABULAR, Arch, Scale, TaskType, parse_metadata
-from requirements_prompts import ParsedRequirement, TaskFacts, parse_requirement, read_scale
+from flame.metadata import ARCHES, CLASSIFICATION, TABULAR, Arch, Scale, TaskType, parse_metadata
+from flame.requirement import read_elements
+from flame.resources import says_resources
+from requirements_prompts import TaskFacts
 from requirements_prompts.render import render_messages
-from requirements_prompts.sentences import TYPE_WORDS
-
-_TABLES = {"small": "mlp_small", "base": "mlp_base", "large": "mlp_large"}
-_IMAGES = {"small": "mobilenet_v3_small", "base": "resnet50", "large": "resnet152"}
-_TEXTS = {"small": "distilbert-base-uncased", "base": "distilbert-base-uncased", "large": "bert-base-uncased"}
-ARCHES: dict[str, dict[str, str]] = {
-    "tabular_cls": _TABLES,
-    "tabular_reg": _TABLES,
-    "img_cls": _IMAGES,
-    "seq_cls": _TEXTS,
-    "seq_reg": _TEXTS,
-    "s2s_gen": _TEXTS,
-}
-"""The architecture of each task type and scale, as in `metadata.md`."""
 
 
 class MetadataReply(BaseModel):
@@ -43,13 +30,14 @@ def ask_metadata(model: LanguageModel, requirement: str, facts: TaskFacts) -> tu
     """Metadata from a language model, put right by facts and rules; every correction is reported.
 
     The model is shown the checked elements of the sentence and the user's description; never rows, columns or the free
-    part of the sentence, so nothing that stands in a cell reaches it. It chooses the scale where the rules read none.
+    part of the sentence, so nothing that stands in a cell reaches it. It chooses the scale where the rules read
+    nothing of resources.
 
     Raises:
-        MetadataError: if neither facts, sentence nor model give a number of classes or columns.
+        MetadataError: if the task type is unknown, or neither facts, sentence nor model give a number of classes or
+            columns.
     """
-    corrections: list[str] = []
-    elements = _elements(requirement, facts, corrections)
+    elements, corrections = read_elements(requirement, facts)
     reply = _ask(model, elements, facts, corrections)
     value: dict[str, Any] = {"task": facts.task_type}
     if reply and reply.task != facts.task_type:
@@ -70,28 +58,6 @@ def ask_metadata(model: LanguageModel, requirement: str, facts: TaskFacts) -> tu
     return parse_metadata(value).model_dump(exclude_none=True), corrections
 
 
-def _elements(requirement: str, facts: TaskFacts, corrections: list[str]) -> dict[str, Any]:
-    if facts.task_type not in ARCHES:
-        raise MetadataError(f"task_type must be one of {list(ARCHES)}, however: {facts.task_type!r}")
-    try:
-        said: ParsedRequirement | None = parse_requirement(requirement)
-    except ValueError as error:
-        said = None
-        corrections.append(f"the requirement sentence is incomplete ({error}); facts of the data are used")
-    if said and said.task_type != facts.task_type:
-        corrections.append(
-            f"the sentence is of {TYPE_WORDS[said.task_type]}, the facts of {TYPE_WORDS[facts.task_type]}"
-        )
-        said = None
-    elements: dict[str, Any] = {"task": facts.task_type}
-    for key in ("n_classes", "n_features"):
-        fact, told = getattr(facts, key), getattr(said, key, None)
-        elements[key] = fact if fact is not None else told
-        if told is not None and told != elements[key]:
-            corrections.append(f"the sentence says {key}={told}, the facts say {fact}; {fact} is used")
-    return elements | {"scale": said.scale if said else facts.scale}
-
-
 def _ask(
     model: LanguageModel, elements: dict[str, Any], facts: TaskFacts, corrections: list[str]
 ) -> MetadataReply | None:
@@ -107,7 +73,7 @@ def _ask(
 def _scale(reply: MetadataReply | None, known: str, facts: TaskFacts, corrections: list[str]) -> str:
     if reply is None or reply.scale == known:
         return known
-    if facts.description and read_scale(facts.description) is None:
+    if facts.description and not facts.scale_asked and not says_resources(facts.description):
         corrections.append(
             f"scale {reply.scale!r} is how the language model reads the description; the sentence says {known!r}"
         )

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import base64
 import io
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from flame.data import DataBatch, plain
-from flame.errors import DataError, missing_extra
+from flame.pictures import from_pillow, open_picture
 from requirements_prompts import TaskFacts
 from requirements_prompts.sentences import TYPE_WORDS
 
@@ -101,17 +100,8 @@ def _cut(text: str, n: int) -> str:
 
 
 def _data_url(cell: Any) -> str:
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise missing_extra("Pillow", "vision", "Pictures in prompts") from error
-    try:
-        opened = Image.open(cell) if isinstance(cell, str | Path) else cell
-        image = (Image.fromarray(opened) if isinstance(opened, np.ndarray) else opened).convert("RGB")
-        image.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
-    except Exception as error:  # decoders raise many kinds on broken files
-        raise DataError(f"a picture cannot be read: {str(error).splitlines()[0] if str(error) else error!r}") from error
-    bare = Image.new("RGB", image.size)
+    image = open_picture(cell, side=PICTURE_SIDE)
+    bare = from_pillow().new("RGB", image.size)
     bare.paste(image)
     buffer = io.BytesIO()
     bare.save(buffer, "JPEG", quality=80)

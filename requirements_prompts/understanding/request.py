@@ -142,6 +142,34 @@ def read_task_of(text: str) -> str | None:
     return read_task(lower_same_length(normalise(text)), modality=None).task
 
 
+def read_modality_of(text: str) -> str | None:
+    """The kind of input that words name, be they a request or not."""
+    lower = lower_same_length(normalise(text))
+    return read_modality(lower, words_of(lower), [])
+
+
+def count_named_classes(text: str) -> int | None:
+    """The number of classes that a request names one by one, as alternatives; None where it names none so.
+
+    "Classify reviews and comments" names inputs: only "or", "from" and "between" make alternatives.
+
+    >>> count_named_classes("Is it a cat, a dog or a horse?"), count_named_classes("Classify cats and dogs by age.")
+    (3, None)
+    """
+    seen = read_request(text)
+    if seen.task != "classification" or len(seen.objects) < 2:
+        return None
+    lower, names = lower_same_length(normalise(text)), [re.escape(name) for name in seen.objects]
+    ends = [rf"or {{}}{names[-1]}(?! (?:by|into|as|according)\b)", rf"(?:from|versus|vs) {{}}{names[-1]}"]
+    if "between" in lower:
+        ends.append(rf"and {{}}{names[-1]}")
+    # Nothing but a comma and an article between them: where a name was not understood, the list is not counted.
+    start = r",? {}".join(names[:-1]) + ",? "
+    found = [m for end in ends if (m := re.search((start + end).replace("{}", r"(?:\w+ )?"), lower))]
+    whole = any(not re.search(r", (?:an? |the )?$", lower[: m.start()]) for m in found)
+    return len(seen.objects) if whole else None
+
+
 def normalise(text: str) -> str:
     """One form for all writings: NFKC, plain quotes and dashes, no control characters, typing errors put right."""
     text = unicodedata.normalize("NFKC", text.strip()[:MAX_CHARS])[:MAX_CHARS]  # one sign may become eighteen

@@ -20,6 +20,7 @@ from .task_words import (
     ABSTRACT,
     AHEAD,
     ANOMALY,
+    ANSWER_JUDGED,
     BOXES,
     CATEGORIES,
     CHOOSE,
@@ -98,7 +99,8 @@ def _explicit(text: str, modality: str | None, things: Things) -> str | None:
         return "other"
     wordy = modality in (None, "text", "text_pair", "audio")
     for rule, task in ((TRANSLATE, "translation"), (SUMMARY, "summarization"), (QA, "question_answering")):
-        if wordy and rule.search(text) and (modality, task) != ("text_pair", "question_answering"):
+        judged = rule is QA and (modality == "text_pair" or ANSWER_JUDGED.search(text))
+        if wordy and rule.search(text) and not judged:
             return task
     if MARKET.search(text) and modality not in ("image", "video"):
         return "clustering"

@@ -74,6 +74,10 @@ QA = _rule(
     r"\bquestion[- ]answering|\banswer(?:s|ing)? (?:\S+ ){0,3}questions?"
     r"|\banswer(?:s|ing)? (?:\w+'s? ){0,2}quer(?:y|ies)|\bq ?& ?a\b|\bfaq bot|\breading comprehension"
 )
+ANSWER_JUDGED = _rule(
+    r"\b(?:does|do|did|whether|if) (?:[^\s.,;:?!]+ ){1,6}?answers?\b|\b(?:kinds?|types?|sorts?) of (?:an )?answers?\b"
+)
+"""An answer is looked at, not given: "does the paragraph answer the question", "what kind of answer is wanted"."""
 GENERATE = _rule(
     r"\bgenerat(?:e|es|ing|ive|or)\b|\bsynthesi[sz](?:e|es|ing)\b"
     r"|\bwrit(?:e|es|ing) (?:short |new |product |marketing |automatic )?(?:descriptions?|blurbs?|slogans?|replies"

@@ -1,0 +1,54 @@
+"""Options that several commands of `flame` share, and the language model that they name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flame.errors import ConfigError
+
+if TYPE_CHECKING:
+    from flame.llm.endpoint import Endpoint
+    from flame.llm.writer import LLMWriter
+
+Target = Annotated[str | None, typer.Option("--target", "-t", help="Column to predict.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
+LLM = Annotated[
+    str | None,
+    typer.Option(help="Let this language model write the requirement: its name at the endpoint.", metavar="MODEL"),
+]
+BaseURL = Annotated[
+    str | None, typer.Option(help="OpenAI-compatible endpoint; OPENAI_BASE_URL or OpenAI's if not given.")
+]
+Rows = Annotated[
+    bool, typer.Option("--rows/--no-rows", help="Show the language model a few rows, or the columns' profile only.")
+]
+ShowPrompt = Annotated[
+    bool, typer.Option("--show-prompt", help="Print what a language model would be sent, send nothing, and stop.")
+]
+
+
+def language_model(llm: str | None, base_url: str | None, *, rows: bool) -> tuple[Endpoint | None, LLMWriter | None]:
+    """The endpoint and the writer that the options name; None and None for the offline rules.
+
+    Raises:
+        ConfigError: for an address without the name of a model.
+    """
+    if base_url and not llm:
+        raise ConfigError("--base-url needs --llm MODEL: the name of the model to ask there")
+    if llm is None:
+        return None, None
+    from flame.llm import Endpoint
+    from flame.llm.writer import LLMWriter
+
+    endpoint = Endpoint(llm, base_url=base_url)
+    return endpoint, LLMWriter(endpoint, send_rows=rows)
+
+
+def silent_writer(*, rows: bool) -> LLMWriter:
+    """A writer that can say what it would send, and sends nothing."""
+    from flame.llm import Replay
+    from flame.llm.writer import LLMWriter
+
+    return LLMWriter(Replay([]), send_rows=rows)
