@@ -52,6 +52,8 @@ ARCHES: dict[str, dict[Scale, Arch]] = {
     "s2s_gen": _TEXTS,
 }
 """The architecture of each task type and scale, smallest first; the prompt `metadata.md` shows the same table."""
+ANY_SCALE: tuple[str, ...] = ("mlp_steps",)
+"""Architectures that come in every scale; they are written for tables that no head was trained for."""
 
 
 class Metadata(BaseModel):

@@ -12,13 +12,18 @@ from targets.base import (
     target_names,
 )
 from targets.mlp import MLP, MLP_SIZES, MLPSize, MLPTarget
+from targets.step_mlp import StepMLP, StepMLPTarget
+from targets.vision import VisionTarget
 
 __all__ = [
     "MLP",
     "MLP_SIZES",
     "MLPSize",
     "MLPTarget",
+    "StepMLP",
+    "StepMLPTarget",
     "Target",
+    "VisionTarget",
     "WeightSpec",
     "Weights",
     "batched_forward",
