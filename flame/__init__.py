@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from flame.api import builtin_checkpoints, generate_model, load, load_generator
     from flame.data import DataBatch, read_data
     from flame.errors import FlameError
+    from flame.estimators import FlameClassifier, FlameRegressor
     from flame.metadata import Metadata
     from flame.model import GeneratedModel
     from flame.plan import Plan, plan
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DataBatch",
+    "FlameClassifier",
     "FlameError",
+    "FlameRegressor",
     "GeneratedModel",
     "Metadata",
     "Plan",
@@ -45,7 +48,9 @@ __all__ = [
 # Importing torch takes seconds; a name is imported when it is first used.
 _HOMES = {
     "DataBatch": "flame.data",
+    "FlameClassifier": "flame.estimators",
     "FlameError": "flame.errors",
+    "FlameRegressor": "flame.estimators",
     "GeneratedModel": "flame.model",
     "Metadata": "flame.metadata",
     "Plan": "flame.plan",

@@ -9,14 +9,19 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flame.errors import CheckpointError, did_you_mean
+from flame.any_table import CHECKPOINT as ANY_TABLE
+from flame.any_table import AnyTableWay
+from flame.data import DataBatch
+from flame.errors import CheckpointError, RouteError, did_you_mean
+from flame.metadata import Scale
 from flame.model import GeneratedModel
 from flame.plan import check_request, read_batch
 from flame.requirement import OfflineWriter, RequirementWriter, decide_metadata, with_resources
-from flame.route import Proposal, choose
+from flame.route import Proposal, Way, choose
 from flame.saving import load_model
 from flame.task_heads import TaskHeadWay
 from hypernet.generator import ParameterGenerator
+from hypernet.tables import TableGenerator
 
 if TYPE_CHECKING:
     from flame.llm.writer import LLMWriter
@@ -24,6 +29,7 @@ if TYPE_CHECKING:
 
 BUILTIN = Path(__file__).parent / "checkpoints"
 DEFAULT_CHECKPOINT = "tables-uci10"
+_MARKER = "tasks.json"
 
 
 def generate_model(
@@ -32,6 +38,7 @@ def generate_model(
     *,
     target: str | None = None,
     checkpoint: str | Path | ParameterGenerator = DEFAULT_CHECKPOINT,
+    table_generator: str | Path | TableGenerator | None = None,
     writer: RequirementWriter | None = None,
     spec: TaskSpec | None = None,
 ) -> GeneratedModel:
@@ -42,7 +49,9 @@ def generate_model(
         data_batch: some rows, labelled or not: a DataFrame, array, pair (X, y), list of dicts, `datasets.Dataset`, or a
             path to CSV, TSV, Parquet, JSON or JSONL. Labelled rows let the route match and check the labels.
         target: name of the column to predict.
-        checkpoint: built-in name, folder, hub name, or a loaded generator.
+        checkpoint: built-in name, folder, hub name, or a loaded generator; its trained heads are preferred.
+        table_generator: folder, or a loaded generator, for labelled tables that no trained head fits; the built-in one
+            if not given.
         writer: writes the requirement sentence; the offline rules if not given. `flame.llm.writer.LLMWriter` asks a
             language model; only then do rows leave the machine.
         spec: what `flame.understand` read in a request; limits that the model breaks, or that cannot be measured here,
@@ -58,34 +67,64 @@ def generate_model(
 
         require_buildable(spec)
         description = description or spec.text
-    watch = _Watch()
-    generator, proposal = _propose(description, data_batch, target, checkpoint, watch)
+    watch = Watch()
+    ways, batch = _prepare(description, data_batch, target, checkpoint, table_generator, watch)
+    proposal, reasons = choose(ways, description, batch)
+    try:
+        model = write_model(proposal, description, writer=writer, spec=spec, watch=watch)
+    except RouteError as error:
+        # The rows speak against a trained head's model; they may still teach one of their own.
+        if batch is None or batch.labels is None or batch.modality != "table":
+            raise
+        (proposal, _), reasons = choose(ways[1:], description, batch), (str(error),)
+        model = write_model(proposal, description, writer=writer, spec=spec, watch=watch)
+    if reasons:
+        model = model.noted(f"no trained head is used: {'; '.join(reasons)}")
+    return model if spec is None else model.noted(*_limits(spec, model))
+
+
+def write_model(
+    proposal: Proposal,
+    description: str | None,
+    *,
+    writer: RequirementWriter | None = None,
+    spec: TaskSpec | None = None,
+    scale: Scale | None = None,
+    watch: Watch | None = None,
+) -> GeneratedModel:
+    """Requirement, metadata and weights of one proposal; the last step of `generate_model`.
+
+    Args:
+        scale: taken whatever description and specification say of resources.
+    """
+    watch = watch or Watch()
+    watch.lap("route")
     facts = proposal.facts(description)
     if spec is not None:
         facts = with_resources(facts, spec, d_input=proposal.d_input)
+    if scale is not None:
+        facts = replace(facts, scale=scale, scale_asked=True)
     writer = writer or OfflineWriter()
     requirement = writer.write(facts, proposal.batch)
     metadata, corrections = decide_metadata(requirement, facts, arch=proposal.arch, d_input=proposal.d_input)
     watch.lap("requirement")
     generated = proposal.generate(requirement, metadata)
     watch.lap("weights")
-    route = replace(generated.route, notes=(*generated.route.notes, *facts.notes, *writer.notes, *corrections))
-    model = GeneratedModel(
+    return GeneratedModel(
         module=generated.module,
         preprocessor=generated.preprocessor,
         labels=generated.labels,
         target=proposal.target,
         requirement=generated.requirement,
-        metadata=metadata,
-        route=route,
+        metadata=generated.metadata,
+        route=replace(generated.route, notes=(*generated.route.notes, *facts.notes, *writer.notes, *corrections)),
         timings=watch.timings(),
         provenance={
-            "checkpoint_sha256": generator.fingerprint,
+            "checkpoint_sha256": generated.fingerprint,
             "requirement_writer": writer.name if generated.requirement == requirement else "the task's own sentence",
             "version": _version(),
         },
     )
-    return model if spec is None else replace(model, route=replace(route, notes=(*route.notes, *_limits(spec, model))))
 
 
 def _limits(spec: TaskSpec, model: GeneratedModel) -> list[str]:
@@ -107,18 +146,20 @@ def preview_prompt(
     checkpoint: str | Path | ParameterGenerator = DEFAULT_CHECKPOINT,
 ) -> str:
     """Exactly what `generate_model` with this writer would send to the language model first; nothing is sent."""
-    _, proposal = _propose(description, data_batch, target, checkpoint, _Watch())
+    ways, batch = _prepare(description, data_batch, target, checkpoint, None, Watch())
+    proposal, _ = choose(ways, description, batch)
     return writer.prompt_for(proposal.facts(description), proposal.batch)
 
 
-def _propose(
+def _prepare(
     description: str | None,
     data_batch: Any,
     target: str | None,
     checkpoint: str | Path | ParameterGenerator,
-    watch: _Watch,
-) -> tuple[ParameterGenerator, Proposal]:
-    """Read the request and find who can serve it."""
+    table_generator: str | Path | TableGenerator | None,
+    watch: Watch,
+) -> tuple[list[Way], DataBatch | None]:
+    """Read the request; who may serve it, in order of preference."""
     check_request(description, data_batch)
     generator = checkpoint if isinstance(checkpoint, ParameterGenerator) else load_generator(checkpoint)
     watch.lap("load")
@@ -126,9 +167,15 @@ def _propose(
     watch.lap("read")
     own = generator.provenance.get("name", "own")
     name = own if isinstance(checkpoint, ParameterGenerator) else str(checkpoint)
-    proposal = choose([TaskHeadWay(generator, name)], description, batch)
-    watch.lap("route")
-    return generator, proposal
+    return [TaskHeadWay(generator, name), any_table_way(table_generator)], batch
+
+
+def any_table_way(generator: str | Path | TableGenerator | None = None, *, seed: int = 0) -> AnyTableWay:
+    """The way for tables that no head was trained for; the built-in generator if none is given."""
+    if isinstance(generator, TableGenerator):
+        return AnyTableWay(generator, generator.provenance.get("name", "own"), seed)
+    place = BUILTIN / ANY_TABLE if generator is None or str(generator) == ANY_TABLE else Path(generator)
+    return AnyTableWay(place, place.name, seed)
 
 
 def load(folder: str | Path) -> GeneratedModel:
@@ -147,7 +194,7 @@ def load_generator(checkpoint: str | Path = DEFAULT_CHECKPOINT) -> ParameterGene
         CheckpointError: if there is none, or it cannot be read.
     """
     name = str(checkpoint)
-    if os.path.isfile(BUILTIN / name / "config.json"):
+    if os.path.isfile(BUILTIN / name / _MARKER):
         return _cached(str(BUILTIN / name), 0.0)
     path = Path(name)
     if os.path.isdir(path):  # unlike Path.is_dir, no error for a text too long to be a name
@@ -160,8 +207,8 @@ def load_generator(checkpoint: str | Path = DEFAULT_CHECKPOINT) -> ParameterGene
 
 
 def builtin_checkpoints() -> list[str]:
-    """Names of the checkpoints inside the package."""
-    return sorted(p.parent.name for p in BUILTIN.glob("*/config.json"))
+    """Names of the checkpoints with trained heads inside the package."""
+    return sorted(p.parent.name for p in BUILTIN.glob(f"*/{_MARKER}"))
 
 
 @lru_cache(maxsize=4)
@@ -169,7 +216,7 @@ def _cached(name: str, changed: float) -> ParameterGenerator:
     return ParameterGenerator.from_pretrained(name)
 
 
-class _Watch:
+class Watch:
     """Seconds between laps."""
 
     def __init__(self) -> None:

@@ -15,6 +15,7 @@ from flame.cli_options import LLM, BaseURL, Json, Rows, ShowPrompt, Target, lang
 from flame.cli_output import busy, note, show, story, table
 from flame.errors import FlameError
 from flame.prior_cli import prior
+from flame.training_cli import pretrain, train
 
 app = typer.Typer(
     name="flame",
@@ -26,7 +27,6 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="The tables that the experiments use.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
-app.command()(prior)
 
 Description = Annotated[str | None, typer.Option("--description", "-d", help="What the task is, in your words.")]
 Checkpoint = Annotated[str | None, typer.Option("--checkpoint", "-c", help="Built-in name, folder or hub name.")]
@@ -148,7 +148,7 @@ def predict(
     proba: Annotated[bool, typer.Option("--proba", help="Add the probability of every label.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Predict the label of every row of a table."""
+    """Predict the label, or the number, of every row of a table."""
     import pandas as pd
 
     import flame
@@ -157,12 +157,15 @@ def predict(
 
     loaded = flame.load(model)
     frame = read_rows(rows)
-    probabilities = loaded.predict_proba(frame).astype("float64")
-    result = pd.DataFrame({loaded.target: [loaded.labels[i] for i in probabilities.argmax(1)]})
-    result["probability" if loaded.target != "probability" else "p"] = probabilities.max(1, initial=0.0).round(4)
-    if proba:
-        for i, label in enumerate(loaded.labels):
-            result[f"p({label})"] = probabilities[:, i].round(4)
+    if loaded.is_regression:
+        result = pd.DataFrame({loaded.target: loaded.predict(frame)})
+    else:
+        probabilities = loaded.predict_proba(frame).astype("float64")
+        result = pd.DataFrame({loaded.target: [loaded.labels[i] for i in probabilities.argmax(1)]})
+        result["probability" if loaded.target != "probability" else "p"] = probabilities.max(1, initial=0.0).round(4)
+        if proba:
+            for i, label in enumerate(loaded.labels):
+                result[f"p({label})"] = probabilities[:, i].round(4)
     if output is not None:
         atomic_text(output, result.to_csv(index=False))
         if as_json:
@@ -252,25 +255,8 @@ def info(
         table(tasks)
 
 
-@app.command()
-def train(
-    config: Annotated[Path, typer.Argument(help="YAML configuration; see experiments/configs.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the checkpoint.")],
-    data: Annotated[Path | None, typer.Option(help="Folder with the tables' files.")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; one is fastest for small targets.")] = 1,
-    as_json: Json = False,
-) -> None:
-    """Train a generator. Killed and started again, it goes on from the last finished epoch."""
-    import torch
-
-    from flame.training import train as run
-
-    if threads and not torch.cuda.is_available():
-        torch.set_num_threads(threads)
-    command = f"flame train {config} --output {output}"
-    generator = run(config, output, data=data, progress=not as_json, command=command)
-    scores = {t.name: t.scores for t in generator.tasks.values()}
-    show({"saved_to": str(output), **{name: s["test_accuracy"] for name, s in scores.items()}}, as_json)
+for command in (train, pretrain, prior):
+    app.command()(command)
 
 
 @app.command()

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, mse_loss
 
 from flame.errors import DataError
 
@@ -42,28 +43,37 @@ def fit_module(
 ) -> Fitted:
     """Train a copy of `module` with Adam (table 7) and keep the epoch with the lowest validation loss.
 
-    Without validation rows the last epoch is kept. Parameters with `requires_grad=False` stay as they are.
+    Without validation rows the last epoch is kept. Parameters with `requires_grad=False` stay as they are. Numbers are
+    trained on in their standard deviations, whatever their unit: the last linear layer is scaled before and after.
 
     Shape:
-        x (n, d_in), y (n,) int64 classes
+        x (n, d_in), y (n,) int64 classes or (n, 1) float numbers
     """
     started = time.perf_counter()
     trained = copy.deepcopy(module).train()
+    scale = float(y.std(unbiased=False)) or 1.0 if y.is_floating_point() else 1.0
+    _rescale(trained, 1 / scale)
     parameters = [p for p in trained.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(parameters, lr=learning_rate, weight_decay=weight_decay, fused=True)
     generator = torch.Generator().manual_seed(seed)
-    losses = [_loss(trained, validation)]
+    loss_of: Callable[[Tensor, Tensor], Tensor] = mse_loss if y.is_floating_point() else cross_entropy
+    targets = y / scale if y.is_floating_point() else y
+    held_out = validation and (validation[0], validation[1] / scale if y.is_floating_point() else validation[1])
+    losses = [_loss(trained, held_out, loss_of)]
     best, state = 0, copy.deepcopy(trained.state_dict())
     for epoch in range(1, epochs + 1):
         order = torch.randperm(len(x), generator=generator)
-        for x_part, y_part in zip(x[order].split(batch_size), y[order].split(batch_size), strict=True):
+        for x_part, y_part in zip(x[order].split(batch_size), targets[order].split(batch_size), strict=True):
             optimizer.zero_grad(set_to_none=True)
-            cross_entropy(trained(x_part), y_part).backward()
+            loss_of(trained(x_part), y_part).backward()
             optimizer.step()
-        losses.append(_loss(trained, validation))
+        losses.append(_loss(trained, held_out, loss_of))
         if validation is None or losses[-1] < losses[best]:
             best, state = epoch, copy.deepcopy(trained.state_dict())
     trained.load_state_dict(state)
+    _rescale(trained, scale)
+    if best == 0:  # bit for bit as it came
+        trained = copy.deepcopy(module)
     return Fitted(trained.eval(), best, time.perf_counter() - started, tuple(losses))
 
 
@@ -77,8 +87,8 @@ def hold_out(y: Tensor, *, seed: int = 0, share: float = 1 / 7) -> tuple[Tensor,
         raise DataError(f"fine-tuning needs at least 2 labelled rows, however: {len(y)}")
     generator = torch.Generator().manual_seed(seed)
     held = []
-    for value in y.unique():
-        rows = torch.nonzero(y == value).flatten()
+    groups = [torch.arange(len(y))] if y.is_floating_point() else [torch.nonzero(y == v).flatten() for v in y.unique()]
+    for rows in groups:
         rows = rows[torch.randperm(len(rows), generator=generator)]
         held.append(rows[: round(len(rows) * share)])
     chosen = torch.cat(held)
@@ -89,11 +99,21 @@ def hold_out(y: Tensor, *, seed: int = 0, share: float = 1 / 7) -> tuple[Tensor,
     return torch.nonzero(keep).flatten(), chosen
 
 
-def _loss(module: nn.Module, rows: tuple[Tensor, Tensor] | None) -> float:
+def _rescale(module: nn.Module, factor: float) -> None:
+    """Multiplies the outputs of a network that ends with a linear layer."""
+    if factor == 1.0:
+        return
+    last = [m for m in module.modules() if isinstance(m, nn.Linear)][-1]
+    with torch.no_grad():
+        for parameter in last.parameters():
+            parameter.mul_(factor)
+
+
+def _loss(module: nn.Module, rows: tuple[Tensor, Tensor] | None, loss_of: Callable[[Tensor, Tensor], Tensor]) -> float:
     if rows is None:
         return float("inf")
     module.eval()
     with torch.inference_mode():
-        value = float(cross_entropy(module(rows[0]), rows[1]))
+        value = float(loss_of(module(rows[0]), rows[1]))
     module.train()
     return value

@@ -36,7 +36,7 @@ class GeneratedModel:
     preprocessor: TablePreprocessor
     """Rows to numbers; fitted in pre-training or on the support rows, never on query rows."""
     labels: tuple[Any, ...]
-    """Label values in the order of the outputs."""
+    """Label values in the order of the outputs; none for a regression."""
     target: str
     """Name of the predicted column."""
     requirement: str
@@ -60,25 +60,34 @@ class GeneratedModel:
             -> (n, k) float32
 
         Raises:
-            DataError: if a column the model reads is missing.
+            DataError: if a column the model reads is missing, or the model predicts a number.
         """
+        if self.is_regression:
+            raise DataError(f"the model predicts the number {self.target!r}, which has no probabilities; call predict")
         return self._probabilities(read_rows(data))
 
     def predict(self, data: Any) -> np.ndarray:
-        """The most likely label of every row.
+        """The most likely label of every row, or the predicted number.
 
         Shape:
-            -> (n,) of the user's own label values
+            -> (n,) of the user's own label values, or float64
         """
+        if self.is_regression:
+            return self._outputs(read_rows(data))[:, 0].numpy().astype("float64")
         return _as_array(self.labels)[self.predict_proba(data).argmax(1)]
 
     def evaluate(self, data: Any, *, target: str | None = None) -> dict[str, float]:
-        """Score the model on labelled rows: accuracy, balanced accuracy, macro F1, log-loss and the majority class.
+        """Score the model on labelled rows.
+
+        Classes: accuracy, balanced accuracy, macro F1, log-loss and the majority class. Numbers: R², root mean squared
+        and mean absolute error, and those of always predicting the mean of these rows.
 
         Raises:
             DataError: if the labels are missing or hold a value the model does not know.
         """
         features, y = self._labelled(data, target)
+        if self.is_regression:
+            return score_numbers(self._outputs(features)[:, 0].numpy().astype("float64"), y)
         return score(self._probabilities(features), y)
 
     def finetune(
@@ -100,7 +109,9 @@ class GeneratedModel:
             raise ConfigError(f"fine-tuning needs at least 1 epoch and a learning rate above 0, however: {values}")
 
         features, y = self._labelled(data, target)
-        x, targets = torch.from_numpy(self.preprocessor.transform(features)), torch.from_numpy(y)
+        x, targets = torch.from_numpy(self.preprocessor.transform(features)), torch.tensor(y)
+        if self.is_regression:
+            targets = targets.float()[:, None]
         train, held_out = hold_out(targets, seed=seed)
         result = fit_module(
             self.module,
@@ -137,19 +148,34 @@ class GeneratedModel:
         """Numbers in the network."""
         return sum(p.numel() for p in self.module.parameters())
 
+    @property
+    def is_regression(self) -> bool:
+        """Whether the model predicts a number."""
+        return self.metadata.task == "tabular_reg"
+
+    def noted(self, *notes: str) -> GeneratedModel:
+        """The same model with further notes on its route."""
+        return replace(self, route=replace(self.route, notes=(*self.route.notes, *notes)))
+
     def __repr__(self) -> str:
         size = f"{self.n_parameters():,} parameters"
-        return f"GeneratedModel({self.metadata.arch}, {self.route.task!r}, {len(self.labels)} classes, {size})"
+        kind = "a number" if self.is_regression else f"{len(self.labels)} classes"
+        return f"GeneratedModel({self.metadata.arch}, {self.route.task!r}, {kind}, {size})"
 
-    def _probabilities(self, rows: pd.DataFrame) -> np.ndarray:
+    def _outputs(self, rows: pd.DataFrame) -> torch.Tensor:
         x = torch.from_numpy(self.preprocessor.transform(rows))
         self.module.eval()
         with torch.inference_mode():
-            parts = [self.module(part).softmax(-1) for part in x.split(CHUNK)]
-        return torch.cat(parts).numpy() if parts else np.zeros((0, len(self.labels)), np.float32)
+            parts = [self.module(part) for part in x.split(CHUNK)]
+        return torch.cat(parts) if parts else torch.zeros(0, self.metadata.out_dim)
+
+    def _probabilities(self, rows: pd.DataFrame) -> np.ndarray:
+        return self._outputs(rows).softmax(-1).numpy()
 
     def _labelled(self, data: Any, target: str | None) -> tuple[pd.DataFrame, np.ndarray]:
         features, labels, name = read_labelled(data, target=target, known=self.target)
+        if self.is_regression:
+            return features, _numbers(labels, name)
         index = {str(plain(v)): i for i, v in enumerate(self.labels)}
         unknown = sorted({str(plain(v)) for v in labels} - set(index))
         if unknown:
@@ -177,6 +203,38 @@ def score(probabilities: np.ndarray, y: np.ndarray) -> dict[str, float]:
         "log_loss": float(-np.log(own).mean()),
         "majority_accuracy": float(np.bincount(y).max() / len(y)),
     }
+
+
+def score_numbers(predicted: np.ndarray, y: np.ndarray) -> dict[str, float]:
+    """R², root mean squared and mean absolute error; R² is 0 for the mean of `y`, and for numbers that are all equal.
+
+    Shape:
+        predicted (n,), y (n,) float64
+    """
+    error, spread = predicted - y, y - y.mean()
+    total = float(np.square(spread).sum())
+    return {
+        "n_rows": float(len(y)),
+        "r2": 1 - float(np.square(error).sum()) / total if total > 0 else 0.0,
+        "rmse": float(np.sqrt(np.square(error).mean())),
+        "mae": float(np.abs(error).mean()),
+        "mean_rmse": float(np.sqrt(np.square(spread).mean())),
+        "mean_mae": float(np.abs(spread).mean()),
+    }
+
+
+def _numbers(labels: Sequence[Any], name: str) -> np.ndarray:
+    """Labels as finite numbers.
+
+    Raises:
+        DataError: names the first ones that are none.
+    """
+    numbers = pd.to_numeric(pd.Series(labels, dtype=object), errors="coerce").to_numpy(dtype="float64")
+    bad = ~np.isfinite(numbers)
+    if bad.any():
+        shown = ", ".join(shorten(labels[i]) for i in np.flatnonzero(bad)[:5])
+        raise DataError(f"column {name!r} holds {shown}; the model predicts numbers, so finite numbers are needed")
+    return numbers
 
 
 def _as_array(labels: Sequence[Any]) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from flame.data import DataBatch
 from flame.errors import MetadataError
-from flame.metadata import ARCHES, CLASSIFICATION, TABULAR, Metadata, parse_metadata
+from flame.metadata import ANY_SCALE, ARCHES, CLASSIFICATION, TABULAR, Metadata, parse_metadata
 from flame.patterns import data_pattern
 from flame.resources import choose_scale
 from flame.task_type import read_type
@@ -154,7 +154,7 @@ def decide_metadata(
         if elements[count] is None and facts.task_type in (CLASSIFICATION if key == "out_dim" else TABULAR):
             raise MetadataError(unknown(key, word))
     arches, scale = ARCHES[facts.task_type], elements["scale"]
-    if arch is not None and arches[scale] != arch:
+    if arch is not None and arches[scale] != arch and arch not in ANY_SCALE:
         if facts.scale_asked:
             corrections.append(f"scale {scale!r} was asked for; the checkpoint writes {arch!r} only")
         scale = next((s for s, name in arches.items() if name == arch), "base")

@@ -55,6 +55,8 @@ class Generated:
     """The sentence the weights were written from."""
     metadata: Metadata
     """What was written, with every size."""
+    fingerprint: str
+    """Hash of the generator that wrote it."""
 
 
 class Proposal(Protocol):
@@ -101,8 +103,8 @@ class Way(Protocol):
         ...
 
 
-def choose(ways: Sequence[Way], description: str | None, batch: DataBatch | None) -> Proposal:
-    """Ask every way in order.
+def choose(ways: Sequence[Way], description: str | None, batch: DataBatch | None) -> tuple[Proposal, tuple[str, ...]]:
+    """The proposal of the first way that can serve, and why those before it cannot.
 
     Raises:
         RouteError: with the reasons of all ways and what would help.
@@ -111,7 +113,7 @@ def choose(ways: Sequence[Way], description: str | None, batch: DataBatch | None
     for way in ways:
         answer = way.propose(description, batch)
         if not isinstance(answer, list):
-            return answer
+            return answer, tuple(reasons)
         reasons += answer
     raise RouteError(
         f"no model can be generated for this request. {'; '.join(reasons)}. {' '.join(w.help() for w in ways)}"

@@ -67,7 +67,8 @@ def load_model(folder: str | Path) -> GeneratedModel:
         module = target.merge(target.build(metadata), weights).eval()
         preprocessor = TablePreprocessor.from_json(story["preprocessing"])
         labels, width = tuple(story["labels"]), preprocessor.width
-        if width != metadata.input_width or len(labels) != metadata.out_dim:
+        n_labels = 0 if metadata.task == "tabular_reg" else metadata.out_dim
+        if width != metadata.input_width or len(labels) != n_labels:
             raise ValueError(f"preprocessing of width {width} and {len(labels)} labels do not fit the metadata")
         return GeneratedModel(
             module=module,
@@ -123,7 +124,7 @@ def _card(model: GeneratedModel) -> str:
         f"* metadata: `{json.dumps(model.metadata.model_dump())}`",
         f"* route: {model.route}",
         f"* columns: {columns}",
-        f"* predicts `{model.target}`: {', '.join(f'`{v}`' for v in model.labels)}",
+        f"* predicts `{model.target}`: {', '.join(f'`{v}`' for v in model.labels) or 'a number'}",
         f"* parameters: {model.n_parameters():,}",
         *(f"* {key}: {value}" for key, value in model.provenance.items()),
         "",

@@ -219,7 +219,13 @@ class TaskHead:
                 notes = (*notes, f"the rows have no label {', '.join(map(repr, absent))}; the model may still give it")
         route = Route("task_head", self.checkpoint, self.record.name, reason, self.columns, agreement, notes)
         return Generated(
-            module, preprocessor, tuple(labels.get(k, k) for k in self.record.labels), route, requirement, metadata
+            module,
+            preprocessor,
+            tuple(labels.get(k, k) for k in self.record.labels),
+            route,
+            requirement,
+            metadata,
+            self.generator.fingerprint,
         )
 
 
