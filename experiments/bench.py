@@ -1,8 +1,9 @@
-"""Where the time goes: one warm `generate_model` on Iris, stage by stage, and its neighbours.
+"""Where the time goes: warm generation, stage by stage, for tables with and without a trained head, and adapters.
 
     python -m experiments.bench        # or: make bench
 
-Medians and spread (10th to 90th percentile) over many runs, one thread, after a warm-up; milliseconds.
+Medians and spread (10th to 90th percentile) over many runs after a warm-up; milliseconds; one thread where nothing else
+is said. The floor of an adapter is the time that writing its bytes to memory takes.
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
+import pandas as pd
 import torch
 
 import flame
+from flame.api import any_table_way, write_model
 from flame.tables import TABLES, load_table, split_table
 
 DESCRIPTION = "Tell three iris species apart from petal and sepal sizes."
@@ -31,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows: list[tuple[str, np.ndarray]] = []
     for name, description in (("iris", DESCRIPTION), ("breast_cancer", None)):
         rows += _table(name, description, options.runs)
+    rows += _any_table(max(3, options.runs // 10))
+    rows += _adapters(max(3, options.runs // 20))
     for statement in ("pass", "import flame", "import flame; flame.generate_model"):
         rows.append((f"python -c {statement!r}", _repeat(lambda s=statement: _python(s), 5)))  # type: ignore[misc]
     rows.append(
@@ -61,6 +67,59 @@ def _table(name: str, description: str | None, runs: int) -> list[tuple[str, np.
     model = generate()
     seconds = _repeat(lambda: model.predict(split.test), runs)
     return [*_stages(generate, runs, name), (f"{name}: predict {len(split.test)} rows", seconds)]
+
+
+def _any_table(runs: int) -> list[tuple[str, np.ndarray]]:
+    """1,000 labelled rows of 20 columns without a trained head, and XGBoost's fit, where it is installed."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(1000, 20))
+    frame = pd.DataFrame(x, columns=[f"c{i}" for i in range(20)])
+    frame["y"] = pd.qcut(x[:, 0] * x[:, 1] + x[:, 2] + rng.normal(size=1000), 3, labels=["a", "b", "c"]).astype(str)
+    rows = []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        batch = flame.read_data(frame, target="y")
+        for scale in ("small", "base"):
+            proposal = any_table_way().propose(None, batch)
+            assert not isinstance(proposal, list)
+            write = partial(write_model, proposal, None, scale=scale)
+            write()
+            rows.append((f"1,000 x 20: write a model, {scale}, {threads} thread(s)", _repeat(write, runs)))
+        try:
+            from xgboost import XGBClassifier
+
+            codes = frame["y"].astype("category").cat.codes
+            fit = XGBClassifier(n_estimators=100, n_jobs=threads).fit
+            rows.append((f"1,000 x 20: XGBoost's fit, {threads} thread(s)", _repeat(lambda: fit(x, codes), runs)))  # noqa: B023
+        except ImportError:
+            pass
+    torch.set_num_threads(1)
+    return rows
+
+
+def _adapters(runs: int) -> list[tuple[str, np.ndarray]]:
+    """LoRA adapters by the shared decoder, from a latent of 128 numbers; two threads."""
+    from hypernet.decoder import MultiHeadDecoder
+    from targets.text import TextTarget, text_config
+    from targets.vision import VisionTarget
+
+    torch.set_num_threads(2)
+    rows = []
+    targets = {
+        "DistilBERT-base": TextTarget(text_config("distilbert-base-uncased")),
+        "ResNet-50": VisionTarget("resnet50"),
+    }
+    for name, target in targets.items():
+        decoder = MultiHeadDecoder(target.static_specs(), {}, d_latent=128, kind="shared").eval()
+        n_bytes = 4 * sum(s.size for s in target.static_specs())
+        z, source = torch.randn(1, 128), torch.zeros(n_bytes // 4)
+        with torch.inference_mode():
+            write = partial(decoder.static, z)
+            write()
+            rows.append((f"{name}: write an adapter of {n_bytes / 1e6:.1f} MB, 2 threads", _repeat(write, runs)))
+            rows.append((f"{name}: floor, copy as many bytes", _repeat(source.clone, runs)))
+    torch.set_num_threads(1)
+    return rows
 
 
 def _stages(call: Callable[[], flame.GeneratedModel], runs: int, name: str) -> list[tuple[str, np.ndarray]]:

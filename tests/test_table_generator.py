@@ -131,6 +131,7 @@ def test_the_order_of_columns_permutes_what_is_said_of_them():
         support.y,
         False,
         told[:, turned],
+        support.skill,
     )
     assert torch.allclose(scales_of(model, support).prior, scales_of(model, other).prior, rtol=1e-3)
     gains = column_gains(support.first, support.column, support.y, 5)

@@ -118,7 +118,9 @@ class TableGenerator(nn.Module):
         """
         with torch.no_grad():
             hidden, features, look = draw_hidden(x, y, column, numeric, width, generator, regression=regression)
-            support = support_of(hidden, features, y, column, regression=regression, mentioned=mentioned)
+            support = support_of(
+                hidden, features, y, column, regression=regression, mentioned=mentioned, skill=look.skill
+            )
         scales = self.shrinkage(support)
         z = support.features * scales.prior[:, None]
         if regression:

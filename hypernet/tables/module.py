@@ -18,8 +18,17 @@ from hypernet.tables.generator import TableGenerator
 from hypernet.tables.inputs import Task, to_task
 from hypernet.tables.objective import query_loss
 
-PRETRAINING_PRIOR = PriorConfig(rows=(40, 4000), columns=(2, 60), max_cells=30_000)
-"""Tables that two CPU cores digest at a dozen a second."""
+PRETRAINING_PRIOR = PriorConfig(
+    rows=(30, 3000),
+    columns=(2, 60),
+    max_cells=20_000,
+    p_regression=0.3,
+    noise=1.4,
+    irrelevant=(0.0, 0.85),
+    p_flipped=0.3,
+    label_noise=0.35,
+)
+"""Small and noisy tables mostly, as users have; two CPU cores digest a dozen a second."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from hypernet.tables.encoding import Steps, fit_steps
-from hypernet.tables.look import Look, first_look
+from hypernet.tables.look import LOOK_NOISE, Look, first_look
 from hypernet.tables.support import KINDS, Support, column_gains, moments
 from hypernet.tables.units import Conjunctions, Units, draw_conjunctions, draw_units
 
@@ -123,12 +123,20 @@ def draw_hidden(
 
 
 def support_of(
-    hidden: Hidden, features: Tensor, y: Tensor, column: Tensor, *, regression: bool, mentioned: Tensor | None = None
+    hidden: Hidden,
+    features: Tensor,
+    y: Tensor,
+    column: Tensor,
+    *,
+    regression: bool,
+    mentioned: Tensor | None = None,
+    skill: Tensor | None = None,
 ) -> Support:
     """What the learned part reads: features of the support rows and their labels."""
     named = features.new_zeros(len(features), hidden.columns.shape[2]) if mentioned is None else mentioned
+    known = features.new_zeros(len(features), len(LOOK_NOISE)) if skill is None else skill
     whose = torch.cat([column, column[hidden.steps.source]])
-    return Support(features, hidden.kind, hidden.columns, whose, y, regression, named)
+    return Support(features, hidden.kind, hidden.columns, whose, y, regression, named, known)
 
 
 def _assemble(

@@ -17,7 +17,7 @@ from hypernet.tables.support import KINDS, Support, column_gains, correlation
 
 REACH = 2.5
 """Largest learned change of a log scale."""
-N_FACTS = 9 + len(LOOK_NOISE)
+N_FACTS = 9 + 2 * len(LOOK_NOISE)
 D_TOKEN = 16
 
 
@@ -60,7 +60,7 @@ class Shrinkage(nn.Module):
         d = support.columns.shape[2]
         gains = column_gains(support.first, support.column, support.y, d)
         look = first_look(support)
-        facts = torch.cat([self._facts(support, gains), look.skill], 1)
+        facts = torch.cat([self._facts(support, gains), look.skill, support.skill], 1)
         seen = self._feature_facts(support, gains, look, self._tokens(support, gains, look))
         hidden = self.per_feature(torch.cat([seen, facts[:, None].expand(-1, seen.shape[1], -1)], -1))
         settings = self.settings(self.whole(torch.cat([hidden.mean(1), facts], -1)))

@@ -1,0 +1,28 @@
+"""Figures as PNG files; matplotlib is imported when one is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from flame.errors import missing_extra
+
+
+@contextmanager
+def figure(path: str | Path, *, size: tuple[float, float] = (6.0, 4.0), panels: int = 1) -> Iterator[list[Any]]:
+    """Axes side by side to draw on; the file is written at the end.
+
+    Raises:
+        MissingExtraError: without matplotlib.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise missing_extra("matplotlib", "plot", "figures") from error
+    canvas = FigureCanvasAgg(Figure(figsize=size, layout="constrained"))
+    yield list(canvas.figure.subplots(1, panels, squeeze=False)[0])
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    canvas.figure.savefig(path, dpi=150)
