@@ -14,11 +14,12 @@ import pandas as pd
 
 from flame.data import DataBatch
 from flame.errors import DataError
-from flame.pictures import open_picture, picture_size
+from flame.picture_facts import picture_facts
+from flame.picture_words import picture_words
 from flame.texts import N_CHARACTERS, SMALL_WORDS, n_words
 
-N_TEXTS, N_PICTURES = 500, 32
-"""Rows that are looked at, evenly spread."""
+N_TEXTS = 500
+"""Rows of texts that are looked at, evenly spread."""
 N_TELLING, TELLING_SHARE = 3, 0.03
 """How many recurring words are named, and the share of rows that must hold one."""
 _STOP = (
@@ -51,10 +52,10 @@ def data_pattern(batch: DataBatch) -> str:
     """The look of a batch in a few words, about its inputs and never its labels.
 
     "6 numeric and 8 categorical columns", "short English sentences of about 9 words, about film, story", "colour
-    photographs of about 256 by 256 pixels", ... The same rows give the same words.
+    photographs on a cluttered background, in warm tones", ... The same rows give the same words.
     """
     if batch.modality == "image":
-        return _pictures(_spread(batch.features[batch.columns[0].name], N_PICTURES))
+        return _pictures(batch)
     if batch.modality == "table":
         return _table(batch)
     return _texts([_spread(batch.features[c.name], N_TEXTS) for c in batch.columns])
@@ -149,63 +150,12 @@ def _telling(rows: Sequence[str]) -> list[str]:
 
 # --- pictures ---------------------------------------------------------------------------------------------------------
 
-SIDE = 64
-"""Pixels of the small copies that are measured."""
-STEP = 24
-"""Difference of two shades, of 255, from which a pixel is no longer of the background's colour."""
 
-
-def _pictures(cells: Sequence[object]) -> str:
-    """Colour, kind, size and background; pictures that cannot be decoded are passed over."""
-    sizes, seen = [], []
-    for cell in cells:
-        try:
-            seen.append(_measure(np.asarray(open_picture(cell, side=SIDE)).astype(np.int16)))
-            sizes.append(picture_size(cell))
-        except DataError:
-            continue
-    if not seen:
+def _pictures(batch: DataBatch) -> str:
+    """Light, colour, sharpness, background and kind; labels only see to it that every class is looked at."""
+    labels = None if batch.labels is None else batch.labels.tolist()
+    try:
+        facts = picture_facts(batch.features[batch.columns[0].name].tolist(), classes=labels)
+    except DataError:  # the reader has told which cannot be opened
         return "pictures"
-    width, height = (int(n) for n in np.median(sizes, axis=0))
-    size = f"of {'' if len(set(sizes)) == 1 else 'about '}{width} by {height} pixels"
-    light, ground, flat, drawn, edges = np.median([m[2:] for m in seen], axis=0)
-    kind = _kind(max(width, height), flat=flat, drawn=drawn, edges=edges)
-    words = f"{'grey' if np.mean([m[1] for m in seen]) >= 0.9 else 'colour'} {kind} {size}"
-    if np.mean([m[0] >= 0.8 for m in seen]) >= 0.6:
-        return f"{words} on a plain {_shade(ground)}background"
-    cluttered = np.mean([m[0] < 0.5 for m in seen]) >= 0.8
-    return _shade(light) + words + (" on a cluttered background" if cluttered else "")
-
-
-def _measure(picture: np.ndarray) -> tuple[float, ...]:
-    """Shares and shades of a picture: border of one colour, grey, light, the border's light, flat, drawn, edges.
-
-    Shape:
-        picture (h, w, 3) int16
-    """
-    height, width, _ = picture.shape
-    k = max(1, min(height, width) // 10)
-    border = np.concatenate(
-        [part.reshape(-1, 3) for part in (picture[:k], picture[-k:], picture[:, :k], picture[:, -k:])]
-    )
-    colour = np.median(border, axis=0)
-    plain = np.mean(np.abs(border - colour).max(axis=1) <= STEP)
-    grey = np.percentile(picture.max(axis=2) - picture.min(axis=2), 98) <= 12
-    steps = [np.abs(np.diff(picture, axis=axis)).max(axis=2).ravel() for axis in (0, 1)]
-    every = np.concatenate(steps) if height * width > 1 else np.zeros(1)
-    drawn = np.mean(np.abs(picture - colour).max(axis=2) > STEP)
-    numbers = (plain, grey, picture.mean(), colour.mean(), np.mean(every <= 3), drawn, np.mean(every > 60))
-    return tuple(float(n) for n in numbers)
-
-
-def _kind(longest: int, *, flat: float, drawn: float, edges: float) -> str:
-    """Thresholds from photographs of goods and rooms, cartoons and sketches; of small pictures it cannot be told."""
-    if longest <= SIDE or drawn < 0.01:
-        return "pictures"
-    if flat >= 0.75 and drawn <= 0.25 and edges >= 0.03:
-        return "line drawings"
-    return "drawings" if flat >= 0.4 and edges >= 0.08 else "photographs"
-
-
-def _shade(light: float) -> str:
-    return "dark " if light < 70 else "bright " if light > 185 else ""
+    return picture_words(facts)
