@@ -22,6 +22,7 @@ import torch
 import flame
 from flame.api import any_table_way, write_model
 from flame.tables import TABLES, load_table, split_table
+from targets import Target
 
 DESCRIPTION = "Tell three iris species apart from petal and sepal sizes."
 
@@ -105,7 +106,7 @@ def _adapters(runs: int) -> list[tuple[str, np.ndarray]]:
 
     torch.set_num_threads(2)
     rows = []
-    targets = {
+    targets: dict[str, Target] = {
         "DistilBERT-base": TextTarget(text_config("distilbert-base-uncased")),
         "ResNet-50": VisionTarget("resnet50"),
     }

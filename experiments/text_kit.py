@@ -15,7 +15,6 @@ from flame.base_models import find_base
 from flame.errors import CheckpointError
 from flame.text_encoding import TextEncoder
 from flame.text_tasks import TextRows, TextTask
-from flame.text_training import describe_base
 from hypernet.adapters import AdapterGenerator, load_adapter_generator, solve_head
 from targets import Weights
 
@@ -40,8 +39,8 @@ class TextKit:
     def features(
         self, rows: TextRows, weights: Weights | None = None, *, keep: tuple[str, str] | None = None
     ) -> Tensor:
-        """Features of rows, (n, p); with `keep`, those of the base model are computed once under that name."""
-        key = (*keep, len(rows)) if keep and weights is None else None
+        """Features of rows, (n, p); with `keep`, a task and what reads it, they are computed once under that name."""
+        key = (*keep, len(rows)) if keep else None
         if key is not None and key in self._features:
             return self._features[key]
         found = self.encoder.encode(rows.texts, rows.pairs, weights=weights)
@@ -60,7 +59,7 @@ def load_kit(folder: str | Path, *, base: str = "minilm", bf16: bool = False) ->
     rank, alpha = generator.base["rank"], generator.base["alpha"]
     found = find_base(base)
     encoder = TextEncoder(found, rank=rank, alpha=alpha, max_tokens=generator.base["max_tokens"], bf16=bf16)
-    if describe_base(found, encoder)["sha256"] != generator.base["sha256"]:
+    if found.sha256 != generator.base["sha256"]:
         raise CheckpointError(f"{folder} holds a generator for {generator.base['name']!r}, however: {base!r}")
     untrained = AdapterGenerator(generator.specs, generator.d_words, generator.d_feature, generator.config).eval()
     return TextKit(encoder, generator, untrained)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -194,6 +194,24 @@ def story(board: Board) -> dict[str, Any]:
         "failures": board.failures,
         "tables": per_table,
     }
+
+
+def brief(groups: Mapping[str, dict[str, Any]]) -> str:
+    """One table of the first group of each kind: what a reader wants to know first."""
+    found: dict[str, dict[str, list[str]]] = {}
+    first = {kind: next((g for name, g in groups.items() if name.startswith(kind)), None) for kind in MEASURES}
+    measures = {"classification": ("accuracy", "auc", "log_loss", "ece", "rank"), "regression": ("r2", "rank")}
+    for kind, group in first.items():
+        for row in group["summary"] if group else ():
+            cells = [f"{row[m]:.2f}" if m == "rank" else _cell(m, row[m]) for m in measures[kind]]
+            found.setdefault(row["method"], {})[kind] = cells
+    shown = {kind: names for kind, names in measures.items() if first[kind]}
+    header = ["", *(TITLES.get(m, f"mean rank, {kind}") for kind, names in shown.items() for m in names)]
+    lines = [
+        [method, *(c for kind, names in shown.items() for c in cells.get(kind, ["-"] * len(names)))]
+        for method, cells in found.items()
+    ]
+    return grid(header, lines)
 
 
 def _friedman(board: Board) -> float | None:

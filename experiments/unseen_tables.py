@@ -98,6 +98,10 @@ def compare(methods: dict[str, Method], options: argparse.Namespace, story: dict
     records = measure(names, methods, tasks, options)
     text, found = report(records, named)
     story |= {"splits": options.splits, "max_rows": options.max_rows, "groups": found}
+    if options.output:
+        size = f"{options.splits} split(s), at most {options.max_rows:,} rows a table"
+        place = options.output.with_name(f"{options.output.name}_summary.md")
+        place.write_text(f"{unseen_report.brief(found)}\n\n{size}\n", "utf8")
     if options.plot:
         story["figures"] = plot_differences(records, next(iter(named.values())), options.plot)
     return f"{text}\n\n{options.splits} split(s), at most {options.max_rows:,} rows a table"

@@ -124,8 +124,8 @@ class AnyTable:
     def _reason(self, rows: _Rows, preprocessor: TablePreprocessor) -> str:
         told = [n for n, m in zip(preprocessor.names, rows.mentioned.tolist(), strict=True) if m]
         words = f"; the description names {', '.join(map(shorten, told[:4]))}" if told else ""
-        kind = "numbers" if rows.regression else f"{rows.y.shape[1]} classes"
-        return f"written from {len(rows.x):,} labelled rows of {len(preprocessor.names)} columns and {kind}{words}"
+        kind = "a number" if rows.regression else f"{rows.y.shape[1]} classes"
+        return f"written from {len(rows.x):,} labelled rows, {len(preprocessor.names)} columns to {kind}{words}"
 
 
 def usable(batch: DataBatch) -> DataBatch:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flame.any_table import CHECKPOINT as ANY_TABLE
 from flame.any_table import AnyTableWay
+from flame.any_text import AnyTextWay
 from flame.data import DataBatch
-from flame.errors import CheckpointError, RouteError, did_you_mean
-from flame.metadata import Scale
+from flame.errors import CheckpointError, DataError, RouteError, did_you_mean
+from flame.metadata import TABULAR, Scale
 from flame.model import GeneratedModel
 from flame.plan import check_request, read_batch
 from flame.requirement import OfflineWriter, RequirementWriter, decide_metadata, with_resources
@@ -26,6 +28,7 @@ from hypernet.tables import TableGenerator
 if TYPE_CHECKING:
     from flame.llm.writer import LLMWriter
     from flame.taskspec import TaskSpec
+    from hypernet.adapters import AdapterGenerator
 
 BUILTIN = Path(__file__).parent / "checkpoints"
 DEFAULT_CHECKPOINT = "tables-uci10"
@@ -37,29 +40,37 @@ def generate_model(
     data_batch: Any = None,
     *,
     target: str | None = None,
+    labels: Sequence[Any] | None = None,
+    base_model: str | None = None,
     checkpoint: str | Path | ParameterGenerator = DEFAULT_CHECKPOINT,
     table_generator: str | Path | TableGenerator | None = None,
+    text_generator: str | Path | AdapterGenerator | None = None,
     writer: RequirementWriter | None = None,
     spec: TaskSpec | None = None,
 ) -> GeneratedModel:
     """Write a small model for a task in one forward pass, without training it.
 
     Args:
-        description: what the task is, in the user's words.
-        data_batch: some rows, labelled or not: a DataFrame, array, pair (X, y), list of dicts, `datasets.Dataset`, or a
-            path to CSV, TSV, Parquet, JSON or JSONL. Labelled rows let the route match and check the labels.
+        description: what the task is, in the user's words. One that speaks of texts and names their classes is enough.
+        data_batch: some rows, labelled or not: a DataFrame, array, pair (X, y), list of dicts or of texts,
+            `datasets.Dataset`, or a path to CSV, TSV, Parquet, JSON or JSONL. Labelled rows let the route match and
+            check the labels.
         target: name of the column to predict.
+        labels: names of the classes of texts that have no labels, as in `["negative", "positive"]`.
+        base_model: name or folder of the encoder that a model for texts is written for; `minilm` if not given.
         checkpoint: built-in name, folder, hub name, or a loaded generator; its trained heads are preferred.
         table_generator: folder, or a loaded generator, for labelled tables that no trained head fits; the built-in one
             if not given.
+        text_generator: folder, or a loaded generator, for texts; the built-in one, if it is there, if not given.
         writer: writes the requirement sentence; the offline rules if not given. `flame.llm.writer.LLMWriter` asks a
             language model; only then do rows leave the machine.
         spec: what `flame.understand` read in a request; limits that the model breaks, or that cannot be measured here,
             stand in the route's notes.
 
     Raises:
-        DataError: if the rows cannot be used as they are.
+        DataError: if the rows or labels cannot be used as they are.
         RouteError: if no checkpoint can serve the request; the message says what would help.
+        CheckpointError: if a checkpoint or a base model is not there or cannot be read; the ways to get one are listed.
         MetadataError: if `spec` has open questions or asks for advice only.
     """
     if spec is not None:
@@ -68,7 +79,10 @@ def generate_model(
         require_buildable(spec)
         description = description or spec.text
     watch = Watch()
-    ways, batch = _prepare(description, data_batch, target, checkpoint, table_generator, watch)
+    texts = any_text_way(labels, base_model=base_model, generator=text_generator)
+    ways, batch = _prepare(description, data_batch, target, checkpoint, table_generator, texts, watch)
+    if batch is not None and batch.modality in ("table", "image"):
+        _refuse_text_options(batch, labels=labels, base_model=base_model, text_generator=text_generator)
     proposal, reasons = choose(ways, description, batch)
     try:
         model = write_model(proposal, description, writer=writer, spec=spec, watch=watch)
@@ -78,7 +92,7 @@ def generate_model(
             raise
         (proposal, _), reasons = choose(ways[1:], description, batch), (str(error),)
         model = write_model(proposal, description, writer=writer, spec=spec, watch=watch)
-    if reasons:
+    if reasons and model.metadata.task in TABULAR:
         model = model.noted(f"no trained head is used: {'; '.join(reasons)}")
     return model if spec is None else model.noted(*_limits(spec, model))
 
@@ -99,6 +113,8 @@ def write_model(
     """
     watch = watch or Watch()
     watch.lap("route")
+    arch = proposal.arch  # known as soon as what the way needs is loaded
+    watch.lap("load")
     facts = proposal.facts(description)
     if spec is not None:
         facts = with_resources(facts, spec, d_input=proposal.d_input)
@@ -106,7 +122,7 @@ def write_model(
         facts = replace(facts, scale=scale, scale_asked=True)
     writer = writer or OfflineWriter()
     requirement = writer.write(facts, proposal.batch)
-    metadata, corrections = decide_metadata(requirement, facts, arch=proposal.arch, d_input=proposal.d_input)
+    metadata, corrections = decide_metadata(requirement, facts, arch=arch, d_input=proposal.d_input)
     watch.lap("requirement")
     generated = proposal.generate(requirement, metadata)
     watch.lap("weights")
@@ -123,6 +139,7 @@ def write_model(
             "checkpoint_sha256": generated.fingerprint,
             "requirement_writer": writer.name if generated.requirement == requirement else "the task's own sentence",
             "version": _version(),
+            **generated.provenance,
         },
     )
 
@@ -146,7 +163,7 @@ def preview_prompt(
     checkpoint: str | Path | ParameterGenerator = DEFAULT_CHECKPOINT,
 ) -> str:
     """Exactly what `generate_model` with this writer would send to the language model first; nothing is sent."""
-    ways, batch = _prepare(description, data_batch, target, checkpoint, None, Watch())
+    ways, batch = _prepare(description, data_batch, target, checkpoint, None, any_text_way(), Watch())
     proposal, _ = choose(ways, description, batch)
     return writer.prompt_for(proposal.facts(description), proposal.batch)
 
@@ -157,6 +174,7 @@ def _prepare(
     target: str | None,
     checkpoint: str | Path | ParameterGenerator,
     table_generator: str | Path | TableGenerator | None,
+    texts: AnyTextWay,
     watch: Watch,
 ) -> tuple[list[Way], DataBatch | None]:
     """Read the request; who may serve it, in order of preference."""
@@ -167,7 +185,10 @@ def _prepare(
     watch.lap("read")
     own = generator.provenance.get("name", "own")
     name = own if isinstance(checkpoint, ParameterGenerator) else str(checkpoint)
-    return [TaskHeadWay(generator, name), any_table_way(table_generator)], batch
+    tables: list[Way] = [TaskHeadWay(generator, name), any_table_way(table_generator)]
+    if batch is None:
+        return [texts, *tables], None
+    return ([texts] if batch.modality in ("text", "text_pair") else tables), batch
 
 
 def any_table_way(generator: str | Path | TableGenerator | None = None, *, seed: int = 0) -> AnyTableWay:
@@ -178,13 +199,37 @@ def any_table_way(generator: str | Path | TableGenerator | None = None, *, seed:
     return AnyTableWay(place, place.name, seed)
 
 
-def load(folder: str | Path) -> GeneratedModel:
+def any_text_way(
+    labels: Sequence[Any] | None = None,
+    *,
+    base_model: str | None = None,
+    generator: str | Path | AdapterGenerator | None = None,
+) -> AnyTextWay:
+    """The way for texts; the built-in generator and its base model if none is given."""
+    from flame.text_generators import CHECKPOINT, text_writer
+
+    return AnyTextWay(cache(lambda: text_writer(base_model, generator, built_in=BUILTIN / CHECKPOINT)), labels)
+
+
+def _refuse_text_options(batch: DataBatch, **options: Any) -> None:
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        kind = {"table": "a table", "image": "pictures"}[batch.modality]
+        raise DataError(
+            f"{' and '.join(given)} can be given for texts only, however the data are {kind}; leave them out"
+        )
+
+
+def load(folder: str | Path, *, base_model: str | None = None) -> GeneratedModel:
     """Read a model that `GeneratedModel.save` wrote.
 
+    Args:
+        base_model: where the base of a text model is now, if not where it was; its content is checked.
+
     Raises:
-        CheckpointError: if the folder is missing, truncated, changed or foreign.
+        CheckpointError: if the folder is missing, truncated, changed or foreign, or its base model is not there.
     """
-    return load_model(folder)
+    return load_model(folder, base_model=base_model)
 
 
 def load_generator(checkpoint: str | Path = DEFAULT_CHECKPOINT) -> ParameterGenerator:
@@ -225,7 +270,7 @@ class Watch:
 
     def lap(self, name: str) -> None:
         now = time.perf_counter()
-        self._laps[name] = now - self._last
+        self._laps[name] = self._laps.get(name, 0.0) + now - self._last
         self._last = now
 
     def timings(self) -> dict[str, float]:

@@ -11,11 +11,24 @@ from typing import Annotated
 
 import typer
 
-from flame.cli_options import LLM, BaseURL, Json, Rows, ShowPrompt, Target, language_model, silent_writer
-from flame.cli_output import busy, note, show, story, table
+from flame.cli_options import (
+    LLM,
+    BaseModel,
+    BaseURL,
+    Json,
+    Labels,
+    Rows,
+    ShowPrompt,
+    Target,
+    label_names,
+    language_model,
+    silent_writer,
+)
+from flame.cli_output import busy, show, story, table, warnings_as_notes
 from flame.errors import FlameError
+from flame.model_cli import evaluate, finetune, predict
 from flame.prior_cli import prior
-from flame.training_cli import pretrain, train
+from flame.training_cli import pretrain, train, train_texts
 
 app = typer.Typer(
     name="flame",
@@ -30,7 +43,6 @@ app.add_typer(data_app, name="data")
 
 Description = Annotated[str | None, typer.Option("--description", "-d", help="What the task is, in your words.")]
 Checkpoint = Annotated[str | None, typer.Option("--checkpoint", "-c", help="Built-in name, folder or hub name.")]
-ModelFolder = Annotated[Path, typer.Argument(help="Folder of a saved model.", metavar="MODEL")]
 
 
 def _print_version(wanted: bool) -> None:
@@ -52,9 +64,11 @@ def _root(
 
 @app.command()
 def generate(
-    data: Annotated[Path | None, typer.Argument(help="Table: CSV, TSV, Parquet, JSON or JSONL.")] = None,
+    data: Annotated[Path | None, typer.Argument(help="Rows or texts: CSV, TSV, Parquet, JSON or JSONL.")] = None,
     description: Description = None,
     target: Target = None,
+    labels: Labels = None,
+    base_model: BaseModel = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder to save the model in.")] = None,
     checkpoint: Checkpoint = None,
     llm: LLM = None,
@@ -63,7 +77,7 @@ def generate(
     show_prompt: ShowPrompt = False,
     as_json: Json = False,
 ) -> None:
-    """Write a model for a described task and/or a table, without training it.
+    """Write a model for a described task and/or rows of a table or texts, without training it.
 
     Nothing leaves the machine unless --llm names a language model (key: OPENAI_API_KEY).
 
@@ -78,8 +92,16 @@ def generate(
         typer.echo(preview_prompt(description, data, silent, target=target, checkpoint=checkpoint))
         return
     endpoint, writer = language_model(llm, base_url, rows=rows)
-    with busy("reading the request and writing the model", quiet=as_json):
-        model = flame.generate_model(description, data, target=target, checkpoint=checkpoint, writer=writer)
+    with busy("reading the request and writing the model", quiet=as_json), warnings_as_notes():
+        model = flame.generate_model(
+            description,
+            data,
+            target=target,
+            labels=label_names(labels),
+            base_model=base_model,
+            checkpoint=checkpoint,
+            writer=writer,
+        )
         if output is not None:
             model.save(output)
     extra = {"saved_to": str(output)} if output else {}
@@ -140,77 +162,8 @@ def understand(
     typer.echo(spec.model_dump_json(indent=2) if as_json else report(spec))
 
 
-@app.command()
-def predict(
-    model: ModelFolder,
-    rows: Annotated[Path, typer.Argument(help="Table with the model's columns.")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="CSV to write instead of the screen.")] = None,
-    proba: Annotated[bool, typer.Option("--proba", help="Add the probability of every label.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Predict the label, or the number, of every row of a table."""
-    import pandas as pd
-
-    import flame
-    from flame.data import read_rows
-    from flame.files import atomic_text
-
-    loaded = flame.load(model)
-    frame = read_rows(rows)
-    if loaded.is_regression:
-        result = pd.DataFrame({loaded.target: loaded.predict(frame)})
-    else:
-        probabilities = loaded.predict_proba(frame).astype("float64")
-        result = pd.DataFrame({loaded.target: [loaded.labels[i] for i in probabilities.argmax(1)]})
-        result["probability" if loaded.target != "probability" else "p"] = probabilities.max(1, initial=0.0).round(4)
-        if proba:
-            for i, label in enumerate(loaded.labels):
-                result[f"p({label})"] = probabilities[:, i].round(4)
-    if output is not None:
-        atomic_text(output, result.to_csv(index=False))
-        if as_json:
-            show({"n_rows": len(result), "saved_to": str(output)}, as_json)
-        else:
-            note(f"{len(result)} predictions written to {output}")
-    elif as_json:
-        typer.echo(result.to_json(orient="records", force_ascii=False))
-    else:
-        typer.echo(result.to_csv(index=False), nl=False)
-
-
-@app.command()
-def evaluate(
-    model: ModelFolder,
-    data: Annotated[Path, typer.Argument(help="Labelled table.")],
-    target: Target = None,
-    as_json: Json = False,
-) -> None:
-    """Score a saved model on labelled rows."""
-    import flame
-
-    show(flame.load(model).evaluate(data, target=target), as_json)
-
-
-@app.command()
-def finetune(
-    model: ModelFolder,
-    data: Annotated[Path, typer.Argument(help="Labelled table.")],
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the rows.")] = 1,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder for the new model [MODEL-finetuned].")
-    ] = None,
-    target: Target = None,
-    as_json: Json = False,
-) -> None:
-    """Train a saved model further on labelled rows and save the result as a new model."""
-    import flame
-
-    named = model if model.name not in ("", "..") else model.resolve()
-    place = output or named.with_name(named.name + "-finetuned")
-    with busy(f"fine-tuning for {epochs} epoch(s)", quiet=as_json):
-        tuned = flame.load(model).finetune(data, epochs=epochs, target=target)
-        tuned.save(place)
-    show({**tuned.provenance["finetune"], "saved_to": str(place)}, as_json)
+for on_model in (predict, evaluate, finetune):
+    app.command()(on_model)
 
 
 @app.command()
@@ -218,6 +171,7 @@ def info(
     place: Annotated[
         str | None, typer.Argument(help="Checkpoint (name, folder, hub name) or saved model.", metavar="CHECKPOINT")
     ] = None,
+    base_model: BaseModel = None,
     as_json: Json = False,
 ) -> None:
     """Show what a checkpoint can write, or how a saved model came about."""
@@ -226,7 +180,7 @@ def info(
     from flame.task_heads import column_names
 
     if place is not None and os.path.isfile(Path(place) / "flame.json"):
-        show(story(flame.load(place)), as_json)
+        show(story(flame.load(place, base_model=base_model)), as_json)
         return
     name = place or DEFAULT_CHECKPOINT
     generator = flame.load_generator(name)
@@ -255,7 +209,7 @@ def info(
         table(tasks)
 
 
-for command in (train, pretrain, prior):
+for command in (train, train_texts, pretrain, prior):
     app.command()(command)
 
 

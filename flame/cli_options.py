@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     from flame.llm.writer import LLMWriter
 
 Target = Annotated[str | None, typer.Option("--target", "-t", help="Column to predict.")]
+Labels = Annotated[
+    str | None, typer.Option("--labels", help="Names of the classes of unlabelled texts: negative,positive")
+]
+BaseModel = Annotated[
+    str | None, typer.Option("--base-model", help="Encoder of a model for texts: name or folder.", metavar="NAME")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
 LLM = Annotated[
     str | None,
@@ -44,6 +50,15 @@ def language_model(llm: str | None, base_url: str | None, *, rows: bool) -> tupl
 
     endpoint = Endpoint(llm, base_url=base_url)
     return endpoint, LLMWriter(endpoint, send_rows=rows)
+
+
+def label_names(labels: str | None) -> list[str] | None:
+    """The names that stand between commas.
+
+    >>> label_names("negative, positive")
+    ['negative', 'positive']
+    """
+    return None if labels is None else [name.strip() for name in labels.split(",") if name.strip()]
 
 
 def silent_writer(*, rows: bool) -> LLMWriter:

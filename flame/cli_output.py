@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import AbstractContextManager, nullcontext
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import typer
@@ -64,6 +66,16 @@ def _plain(value: Any) -> str:
 
 def note(text: str) -> None:
     typer.echo(text, err=True)
+
+
+@contextmanager
+def warnings_as_notes() -> Iterator[None]:
+    """Within the block, what this library warns of is said in one line a warning, without a place in its code."""
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always", UserWarning)
+        yield
+    for text in dict.fromkeys(str(w.message) for w in seen if issubclass(w.category, UserWarning)):
+        note(f"note: {text}")
 
 
 def busy(text: str, *, quiet: bool) -> AbstractContextManager[Any]:

@@ -22,7 +22,7 @@ from flame.api import any_table_way, write_model
 from flame.data import read_data
 from flame.errors import ConfigError
 from flame.metadata import Scale
-from flame.model import CHUNK, GeneratedModel
+from flame.model import GeneratedModel
 from hypernet.tables import TableGenerator
 
 TARGET = "target"
@@ -70,10 +70,11 @@ class _TableEstimator(BaseEstimator):
     def _outputs(self, x: Any) -> Tensor:
         """In double precision: a row's prediction then hardly depends on the rows beside it."""
         check_is_fitted(self)
-        rows = torch.from_numpy(self.model_.preprocessor.transform(self._frame(x, reset=False)))
+        rows = self.model_.preprocessor.encode(self._frame(x, reset=False))
         module = copy.deepcopy(self.model_.module).double()
         with torch.inference_mode():
-            return torch.cat([module(part.double()) for part in rows.split(CHUNK)])
+            taken = [rows.take(part)[0] for part in rows.parts()]
+            return torch.cat([module(part.double()) for part in taken if part is not None])
 
     def _write(self, x: pd.DataFrame, y: np.ndarray, task_type: str, name: str) -> GeneratedModel:
         if self.scale not in ("small", "base", "large"):

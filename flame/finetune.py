@@ -1,6 +1,6 @@
 """Ordinary training of a small module: FLAME-F of the paper, and its Finetune baseline.
 
-Shape letters: n = rows, d_in = inputs.
+Shape letters: n = rows, d_in = inputs, k = outputs.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss
 
 from flame.errors import DataError
+from flame.inputs import Encoded, TensorRows
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,10 @@ class Fitted:
 
 def fit_module(
     module: nn.Module,
-    x: Tensor,
+    x: Tensor | Encoded,
     y: Tensor,
     *,
-    validation: tuple[Tensor, Tensor] | None = None,
+    validation: tuple[Tensor | Encoded, Tensor] | None = None,
     epochs: int = 20,
     learning_rate: float = 2e-2,
     weight_decay: float = 1e-4,
@@ -47,7 +48,7 @@ def fit_module(
     trained on in their standard deviations, whatever their unit: the last linear layer is scaled before and after.
 
     Shape:
-        x (n, d_in), y (n,) int64 classes or (n, 1) float numbers
+        x (n, d_in), or rows of another kind; y (n,) int64 classes or (n, 1) float numbers
     """
     started = time.perf_counter()
     trained = copy.deepcopy(module).train()
@@ -58,19 +59,21 @@ def fit_module(
     generator = torch.Generator().manual_seed(seed)
     loss_of: Callable[[Tensor, Tensor], Tensor] = mse_loss if y.is_floating_point() else cross_entropy
     targets = y / scale if y.is_floating_point() else y
-    held_out = validation and (validation[0], validation[1] / scale if y.is_floating_point() else validation[1])
+    inputs, held_out = _encoded(x), None
+    if validation is not None:
+        held_out = (_encoded(validation[0]), validation[1] / scale if y.is_floating_point() else validation[1])
     losses = [_loss(trained, held_out, loss_of)]
-    best, state = 0, copy.deepcopy(trained.state_dict())
+    best, state = 0, _snapshot(trained)
     for epoch in range(1, epochs + 1):
-        order = torch.randperm(len(x), generator=generator)
-        for x_part, y_part in zip(x[order].split(batch_size), targets[order].split(batch_size), strict=True):
+        order = torch.randperm(len(inputs), generator=generator)
+        for part in order.split(batch_size):
             optimizer.zero_grad(set_to_none=True)
-            loss_of(trained(x_part), y_part).backward()
+            loss_of(trained(*inputs.take(part)), targets[part]).backward()
             optimizer.step()
         losses.append(_loss(trained, held_out, loss_of))
         if validation is None or losses[-1] < losses[best]:
-            best, state = epoch, copy.deepcopy(trained.state_dict())
-    trained.load_state_dict(state)
+            best, state = epoch, _snapshot(trained)
+    trained.load_state_dict(state, strict=False)
     _rescale(trained, scale)
     if best == 0:  # bit for bit as it came
         trained = copy.deepcopy(module)
@@ -109,11 +112,35 @@ def _rescale(module: nn.Module, factor: float) -> None:
             parameter.mul_(factor)
 
 
-def _loss(module: nn.Module, rows: tuple[Tensor, Tensor] | None, loss_of: Callable[[Tensor, Tensor], Tensor]) -> float:
+def run_module(module: Callable[..., Tensor], x: Encoded) -> Tensor:
+    """Outputs of a module, or of one of its methods, part by part and without gradients.
+
+    Shape:
+        -> (n, k)
+    """
+    outputs: Tensor | None = None
+    with torch.inference_mode():
+        for part in x.parts():
+            out = module(*x.take(part))
+            outputs = out.new_zeros(len(x), *out.shape[1:]) if outputs is None else outputs
+            outputs[part] = out
+    return torch.zeros(0) if outputs is None else outputs
+
+
+def _encoded(x: Tensor | Encoded) -> Encoded:
+    return TensorRows(x) if isinstance(x, Tensor) else x
+
+
+def _snapshot(module: nn.Module) -> dict[str, Tensor]:
+    """A copy of all that training may change: not of frozen parameters, which may be a whole base model."""
+    frozen = {name for name, p in module.named_parameters() if not p.requires_grad}
+    return {name: value.clone() for name, value in module.state_dict().items() if name not in frozen}
+
+
+def _loss(module: nn.Module, rows: tuple[Encoded, Tensor] | None, loss_of: Callable[[Tensor, Tensor], Tensor]) -> float:
     if rows is None:
         return float("inf")
     module.eval()
-    with torch.inference_mode():
-        value = float(loss_of(module(rows[0]), rows[1]))
+    value = float(loss_of(run_module(module, rows[0]), rows[1]))
     module.train()
     return value

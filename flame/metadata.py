@@ -30,9 +30,14 @@ Arch = Literal[
     "mobilenet_v3_small",
     "resnet50",
     "resnet152",
+    "mobilenet_v2",
     "distilbert-base-uncased",
     "bert-base-uncased",
+    "minilm",
+    "distilbert",
+    "bert",
 ]
+"""`minilm` is all-MiniLM-L6-v2; `distilbert` and `bert` are any other base model of that shape."""
 TABULAR: tuple[str, ...] = ("tabular_cls", "tabular_reg")
 CLASSIFICATION: tuple[str, ...] = ("img_cls", "seq_cls", "tabular_cls")
 

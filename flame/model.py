@@ -14,14 +14,15 @@ import torch
 from torch import nn
 
 from flame.columns import plain, shorten
-from flame.data import read_labelled, read_rows
+from flame.data import read_labelled
 from flame.errors import ConfigError, DataError
+from flame.finetune import fit_module, hold_out, run_module
+from flame.inputs import Preprocessor
 from flame.metadata import Metadata
-from flame.preprocessing import TablePreprocessor
 from flame.route import Route
 
-CHUNK = 65_536
-"""Rows that are predicted at once."""
+REGRESSIONS = ("tabular_reg", "seq_reg")
+"""Task types whose models predict a number."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,9 +33,9 @@ class GeneratedModel:
     """
 
     module: nn.Module
-    """The network itself, usable without this library."""
-    preprocessor: TablePreprocessor
-    """Rows to numbers; fitted in pre-training or on the support rows, never on query rows."""
+    """The network itself, an ordinary torch module."""
+    preprocessor: Preprocessor
+    """Rows, texts or pairs of texts to numbers; fitted in pre-training or on the support rows, never on query rows."""
     labels: tuple[Any, ...]
     """Label values in the order of the outputs; none for a regression."""
     target: str
@@ -54,7 +55,8 @@ class GeneratedModel:
         """Probabilities of the classes, in the order of `labels`.
 
         Args:
-            data: whatever `generate_model` accepts; the model's columns are found by name, others are ignored.
+            data: whatever `generate_model` accepts; the model's columns are found by name, others are ignored. Texts
+                may come as a list of strings, pairs of texts as a list of pairs.
 
         Shape:
             -> (n, k) float32
@@ -64,7 +66,7 @@ class GeneratedModel:
         """
         if self.is_regression:
             raise DataError(f"the model predicts the number {self.target!r}, which has no probabilities; call predict")
-        return self._probabilities(read_rows(data))
+        return self._probabilities(self.preprocessor.read(data))
 
     def predict(self, data: Any) -> np.ndarray:
         """The most likely label of every row, or the predicted number.
@@ -73,7 +75,7 @@ class GeneratedModel:
             -> (n,) of the user's own label values, or float64
         """
         if self.is_regression:
-            return self._outputs(read_rows(data))[:, 0].numpy().astype("float64")
+            return self._outputs(self.preprocessor.read(data))[:, 0].numpy().astype("float64")
         return _as_array(self.labels)[self.predict_proba(data).argmax(1)]
 
     def evaluate(self, data: Any, *, target: str | None = None) -> dict[str, float]:
@@ -91,35 +93,46 @@ class GeneratedModel:
         return score(self._probabilities(features), y)
 
     def finetune(
-        self, data: Any, *, epochs: int = 1, target: str | None = None, learning_rate: float = 2e-3, seed: int = 0
+        self,
+        data: Any,
+        *,
+        epochs: int = 1,
+        target: str | None = None,
+        learning_rate: float | None = None,
+        seed: int = 0,
     ) -> GeneratedModel:
-        """Train all weights further on labelled rows (the paper's FLAME-F) and return the new model.
+        """Train the weights further on labelled rows (the paper's FLAME-F) and return the new model.
 
+        All weights of a table's network are trained; of a text model the adapter and the head, its base stays as it is.
         A seventh of the rows is held out; the epoch with the lowest loss on it is kept, and if none is better than
         the model as it is, the weights stay as they are and `provenance["finetune"]` says so.
+
+        Args:
+            learning_rate: 0.002 for tables and 0.001 for texts if not given.
 
         Raises:
             DataError: if there are fewer than 2 labelled rows or a label is not one of `labels`.
             ConfigError: if epochs or learning rate are out of range.
         """
-        from flame.finetune import fit_module, hold_out
-
+        usual = self.preprocessor.training
+        learning_rate = usual.learning_rate if learning_rate is None else learning_rate
         if epochs < 1 or not 0 < learning_rate < math.inf:
             values = f"epochs={epochs!r}, learning_rate={learning_rate!r}"
             raise ConfigError(f"fine-tuning needs at least 1 epoch and a learning rate above 0, however: {values}")
 
         features, y = self._labelled(data, target)
-        x, targets = torch.from_numpy(self.preprocessor.transform(features)), torch.tensor(y)
+        x, targets = self.preprocessor.encode(features), torch.tensor(y)
         if self.is_regression:
             targets = targets.float()[:, None]
         train, held_out = hold_out(targets, seed=seed)
         result = fit_module(
             self.module,
-            x[train],
+            x.choose(train),
             targets[train],
-            validation=(x[held_out], targets[held_out]),
+            validation=(x.choose(held_out), targets[held_out]),
             epochs=epochs,
             learning_rate=learning_rate,
+            batch_size=usual.batch_size,
             seed=seed,
         )
         story: dict[str, Any] = {
@@ -132,26 +145,32 @@ class GeneratedModel:
             story["note"] = "no epoch was better on the held-out rows; the generated weights are kept"
         return replace(self, module=result.module, provenance={**self.provenance, "finetune": story})
 
-    def save(self, folder: str | Path) -> Path:
-        """Write the model as a folder: `flame.json`, `model.safetensors`, `README.md`. No pickle.
+    def save(self, folder: str | Path, *, merged: bool = False) -> Path:
+        """Write the model as a folder: `flame.json`, weights as safetensors, `README.md`. No pickle.
 
-        An older model in that folder is replaced in one step; nothing is lost if writing fails.
+        Of a text model only adapter and head are written, in a form that PEFT loads; the base model is named with its
+        hash. An older model in that folder is replaced in one step; nothing is lost if writing fails.
+
+        Args:
+            merged: write a plain transformers folder instead, base model included, for
+                `pipeline("text-classification", folder)`; text models only, and not all of them.
 
         Raises:
             CheckpointError: if the folder cannot be written or holds something else.
+            ConfigError: if `merged` is asked for and transformers has no form for this model.
         """
-        from flame.saving import save_model
+        from flame.saving import save_model, save_whole
 
-        return save_model(self, folder)
+        return save_whole(self, folder) if merged else save_model(self, folder)
 
     def n_parameters(self) -> int:
-        """Numbers in the network."""
+        """Numbers in the network, its base model included."""
         return sum(p.numel() for p in self.module.parameters())
 
     @property
     def is_regression(self) -> bool:
         """Whether the model predicts a number."""
-        return self.metadata.task == "tabular_reg"
+        return self.metadata.task in REGRESSIONS
 
     def noted(self, *notes: str) -> GeneratedModel:
         """The same model with further notes on its route."""
@@ -163,11 +182,9 @@ class GeneratedModel:
         return f"GeneratedModel({self.metadata.arch}, {self.route.task!r}, {kind}, {size})"
 
     def _outputs(self, rows: pd.DataFrame) -> torch.Tensor:
-        x = torch.from_numpy(self.preprocessor.transform(rows))
-        self.module.eval()
-        with torch.inference_mode():
-            parts = [self.module(part) for part in x.split(CHUNK)]
-        return torch.cat(parts) if parts else torch.zeros(0, self.metadata.out_dim)
+        x = self.preprocessor.encode(rows)
+        outputs = run_module(self.module.eval(), x)
+        return outputs if len(x) else torch.zeros(0, self.metadata.out_dim)
 
     def _probabilities(self, rows: pd.DataFrame) -> np.ndarray:
         return self._outputs(rows).softmax(-1).numpy()

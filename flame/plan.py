@@ -11,10 +11,11 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from flame.class_names import class_names
 from flame.data import DataBatch, read_data, refuse_one_class
 from flame.errors import DataError, FlameError, MetadataError
 from flame.metadata import CLASSIFICATION, TABULAR, Metadata, parse_metadata
@@ -24,6 +25,9 @@ from requirements_prompts import TaskFacts
 if TYPE_CHECKING:
     from flame.llm import LanguageModel
     from flame.llm.writer import LLMWriter
+
+
+_ON_TEXTS = "generate_model adapts the base model 'minilm', or the one that base_model names"
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,7 @@ def plan(
     """
     check_request(description, data_batch)
     batch = read_batch(data_batch, target)
-    facts = gather_facts(description, batch)
+    facts = _with_named_classes(gather_facts(description, batch), description)
     writer = writer or OfflineWriter()
     requirement = _write(writer, facts, batch)
     model = model or _model_of(writer)
@@ -97,6 +101,7 @@ def plan(
         *(batch.notes if batch is not None else ()),
         *facts.notes,
         *([f"no resources ask for another scale than base: {metadata.arch}"] if default else []),
+        *([f"{metadata.arch} is the paper's; {_ON_TEXTS}"] if facts.task_type in ("seq_cls", "seq_reg") else []),
         *writer.notes,
         *corrections,
     )
@@ -107,7 +112,7 @@ def preview_plan(description: str | None, data_batch: Any, writer: LLMWriter, *,
     """Exactly what `plan` with this writer would send to the language model first; nothing is sent."""
     check_request(description, data_batch)
     batch = read_batch(data_batch, target)
-    return writer.prompt_for(gather_facts(description, batch), batch)
+    return writer.prompt_for(_with_named_classes(gather_facts(description, batch), description), batch)
 
 
 def check_request(description: Any, data_batch: Any) -> None:
@@ -136,6 +141,13 @@ def read_batch(data_batch: Any, target: str | None) -> DataBatch | None:
     batch = data_batch if isinstance(data_batch, DataBatch) else read_data(data_batch, target=target)
     refuse_one_class(batch)
     return batch
+
+
+def _with_named_classes(facts: TaskFacts, description: str | None) -> TaskFacts:
+    """As generation counts them: classes of texts are also those that stand in a plain list."""
+    if facts.task_type != "seq_cls" or facts.n_classes is not None:
+        return facts
+    return replace(facts, n_classes=len(class_names(description)) or None)
 
 
 def _write(writer: RequirementWriter, facts: TaskFacts, batch: DataBatch | None) -> str:

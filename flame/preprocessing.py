@@ -6,14 +6,16 @@ Shape letters: n = rows, d_input = columns after encoding.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 import pandas as pd
+import torch
 
 from flame.columns import Kind, categories_in, numbers_in, unnamed
-from flame.data import DataBatch
+from flame.data import DataBatch, read_rows
 from flame.errors import CheckpointError, DataError, did_you_mean
+from flame.inputs import TensorRows, Training
 
 MAX_CATEGORIES = 64
 """Most levels of a categorical column that get an input of their own; rarer ones count as unseen."""
@@ -75,6 +77,8 @@ class TablePreprocessor:
     """
 
     columns: tuple[ColumnEncoding, ...]
+    modality: ClassVar[str] = "table"
+    training: ClassVar[Training] = Training(learning_rate=2e-3, batch_size=64)
 
     @classmethod
     def fit(cls, batch: DataBatch) -> TablePreprocessor:
@@ -90,6 +94,14 @@ class TablePreprocessor:
     def width(self) -> int:
         """Inputs of the model: d_input."""
         return sum(c.width for c in self.columns)
+
+    def read(self, data: Any) -> pd.DataFrame:
+        """Rows of anything `flame.read_data` accepts."""
+        return read_rows(data)
+
+    def encode(self, rows: pd.DataFrame) -> TensorRows:
+        """Encoded rows as a module reads them; see `transform`."""
+        return TensorRows(torch.from_numpy(self.transform(rows)))
 
     def transform(self, frame: pd.DataFrame) -> np.ndarray:
         """Encode rows; extra columns are ignored.

@@ -10,8 +10,8 @@ from torch import nn
 
 from flame.data import DataBatch
 from flame.errors import RouteError
+from flame.inputs import Preprocessor
 from flame.metadata import Metadata
-from flame.preprocessing import TablePreprocessor
 from requirements_prompts import TaskFacts
 
 
@@ -20,7 +20,7 @@ class Route:
     """The way a model was generated, for people and for the saved file."""
 
     way: str
-    """`task_head` or `any_table`."""
+    """`task_head`, `any_table` or `any_text`."""
     checkpoint: str
     """Name of the checkpoint."""
     task: str
@@ -47,7 +47,7 @@ class Generated:
     """What a way hands back: a plain module and all that is needed to use it."""
 
     module: nn.Module
-    preprocessor: TablePreprocessor
+    preprocessor: Preprocessor
     labels: tuple[Any, ...]
     """The user's own label values, in the order of the outputs."""
     route: Route
@@ -57,6 +57,8 @@ class Generated:
     """What was written, with every size."""
     fingerprint: str
     """Hash of the generator that wrote it."""
+    provenance: dict[str, Any] = field(default_factory=dict)
+    """What else should be known of its origin, such as its base model."""
 
 
 class Proposal(Protocol):
@@ -73,8 +75,8 @@ class Proposal(Protocol):
         ...
 
     @property
-    def d_input(self) -> int:
-        """Inputs of the model after preprocessing."""
+    def d_input(self) -> int | None:
+        """Inputs of the model after preprocessing; None where rows are no vectors."""
         ...
 
     @property

@@ -1,18 +1,26 @@
-"""Generated models on disk: safetensors and JSON, written in one step, checked when read."""
+"""Generated models on disk: safetensors and JSON, written in one step, checked when read.
+
+A table's network is written whole; a text model as what it adds to its base model. `flame.json` says which of the two
+(`modality`, absent for tables), and what the files have in common stands here.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load, save
+from torch import nn
 
-from flame.errors import CheckpointError, FlameError
+from flame.errors import CheckpointError, ConfigError, FlameError
 from flame.files import atomic_folder
-from flame.metadata import parse_metadata
+from flame.inputs import Preprocessor
+from flame.metadata import Metadata, parse_metadata
 from flame.preprocessing import TablePreprocessor
 from flame.route import Route
 from targets import get_target
@@ -22,26 +30,44 @@ if TYPE_CHECKING:
 
 FORMAT = "flame-model"
 FORMAT_VERSION = 1
+WEIGHTS = ("model.safetensors", "adapter_model.safetensors", "classifier.safetensors")
+"""Files of weights that a folder may hold; the hash is over those that it does."""
+
+Files = dict[str, bytes]
+"""Content of the files of weights, by name."""
+Read = tuple[nn.Module, Preprocessor]
+
+
+@dataclass(frozen=True)
+class Form:
+    """How models of one kind are written and read."""
+
+    file: str
+    """File of weights that must be there besides `flame.json`."""
+    write: Callable[[GeneratedModel, Path], dict[str, Any]]
+    """Fills an empty folder; gives what `flame.json` says besides the common story."""
+    read: Callable[[Files, dict[str, Any], Metadata, str | None], Read]
+    """Module and preprocessing from the weights, the story, the metadata and the base model that the user names."""
 
 
 def save_model(model: GeneratedModel, folder: str | Path) -> Path:
     """Write `model` to a folder; see `GeneratedModel.save`."""
-    tensors = save({name: value.contiguous() for name, value in model.module.state_dict().items()})
-    story = {
-        "format": FORMAT,
-        "version": FORMAT_VERSION,
-        "requirement": model.requirement,
-        "metadata": model.metadata.model_dump(),
-        "labels": list(model.labels),
-        "target": model.target,
-        "preprocessing": model.preprocessor.to_json(),
-        "route": model.route.to_json(),
-        "timings": model.timings,
-        "provenance": model.provenance,
-    }
-    story["sha256"] = _hash(story, tensors)
     with atomic_folder(folder, marker="flame.json") as fresh:
-        (fresh / "model.safetensors").write_bytes(tensors)
+        extra = _forms()[model.preprocessor.modality].write(model, fresh)
+        story = {
+            "format": FORMAT,
+            "version": FORMAT_VERSION,
+            "requirement": model.requirement,
+            "metadata": model.metadata.model_dump(),
+            "labels": list(model.labels),
+            "target": model.target,
+            "preprocessing": model.preprocessor.to_json(),
+            "route": model.route.to_json(),
+            "timings": model.timings,
+            "provenance": model.provenance,
+            **extra,
+        }
+        story["sha256"] = _hash(story, b"".join(_weights(fresh).values()))
         # Half a surrogate pair, as in a name of broken bytes, becomes the escape that JSON has for it.
         text = json.dumps(story, indent=1, ensure_ascii=False)
         (fresh / "flame.json").write_text(text, "utf8", errors="backslashreplace")
@@ -49,27 +75,44 @@ def save_model(model: GeneratedModel, folder: str | Path) -> Path:
     return Path(folder)
 
 
-def load_model(folder: str | Path) -> GeneratedModel:
-    """Read a folder that `save_model` wrote.
+def save_whole(model: GeneratedModel, folder: str | Path) -> Path:
+    """Write a text model, base included, as a plain transformers folder; see `GeneratedModel.save`.
 
     Raises:
-        CheckpointError: if it is missing, truncated, changed, foreign, or of a later version.
+        ConfigError: for a table's model, which is saved whole anyway, and where transformers has no form for it.
+    """
+    if model.preprocessor.modality == "table":
+        raise ConfigError(
+            f"merged=True is for models that adapt a base model, however: {model.metadata.arch}, which is always saved "
+            "whole; leave it out"
+        )
+    from flame.text_model_saving import write_merged
+
+    return write_merged(model, folder)
+
+
+def load_model(folder: str | Path, *, base_model: str | None = None) -> GeneratedModel:
+    """Read a folder that `save_model` wrote.
+
+    Args:
+        base_model: where the base of a text model is, if not where `flame.json` says.
+
+    Raises:
+        CheckpointError: if it is missing, truncated, changed, foreign, or of a later version, or its base model is not
+            there.
     """
     from flame.model import GeneratedModel
 
     folder = Path(folder)
-    story, tensors = _read(folder)
+    story, files, form = _read(folder)
     try:
         metadata = parse_metadata(story["metadata"])
         route = Route(**{**story["route"], "notes": tuple(story["route"].get("notes", ()))})
-        target = get_target(metadata.arch)
-        weights = {name: value[None] for name, value in load(tensors).items()}
-        module = target.merge(target.build(metadata), weights).eval()
-        preprocessor = TablePreprocessor.from_json(story["preprocessing"])
-        labels, width = tuple(story["labels"]), preprocessor.width
-        n_labels = 0 if metadata.task == "tabular_reg" else metadata.out_dim
-        if width != metadata.input_width or len(labels) != n_labels:
-            raise ValueError(f"preprocessing of width {width} and {len(labels)} labels do not fit the metadata")
+        module, preprocessor = form.read(files, story, metadata, base_model)
+        labels = tuple(story["labels"])
+        n_labels = 0 if metadata.task.endswith("_reg") else metadata.out_dim
+        if len(labels) != n_labels:
+            raise ValueError(f"{len(labels)} labels do not fit the metadata")
         return GeneratedModel(
             module=module,
             preprocessor=preprocessor,
@@ -81,32 +124,70 @@ def load_model(folder: str | Path) -> GeneratedModel:
             timings=dict(story["timings"]),
             provenance=dict(story["provenance"]),
         )
-    except (FlameError, KeyError, TypeError, ValueError, AttributeError, SafetensorError) as error:
+    except (FlameError, KeyError, TypeError, ValueError, AttributeError, SafetensorError, RuntimeError) as error:
         raise CheckpointError(f"{folder} is not a readable model: {error}") from error
 
 
-def _read(folder: Path) -> tuple[dict[str, Any], bytes]:
+def _write_table(model: GeneratedModel, fresh: Path) -> dict[str, Any]:
+    tensors = {name: value.contiguous() for name, value in model.module.state_dict().items()}
+    (fresh / "model.safetensors").write_bytes(save(tensors))
+    return {}
+
+
+def _read_table(files: Files, story: dict[str, Any], metadata: Metadata, base_model: str | None) -> Read:
+    if base_model is not None:
+        raise ValueError(f"base_model={base_model!r} was given, however a table's model has no base; leave it out")
+    target = get_target(metadata.arch)
+    weights = {name: value[None] for name, value in load(files["model.safetensors"]).items()}
+    module = target.merge(target.build(metadata), weights).eval()
+    preprocessor = TablePreprocessor.from_json(story["preprocessing"])
+    if preprocessor.width != metadata.input_width:
+        raise ValueError(f"preprocessing of width {preprocessor.width} does not fit the metadata")
+    return module, preprocessor
+
+
+def _forms() -> dict[str, Form]:
+    from flame.text_model_saving import FILE, read_text, write_text
+
+    return {
+        "table": Form("model.safetensors", _write_table, _read_table),
+        "text": Form(FILE, write_text, read_text),
+    }
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], Files, Form]:
+    """The story of a folder whose content is what it says, and its weights."""
     if not folder.is_dir():
         raise CheckpointError(f"no model folder at {folder}")
-    missing = [n for n in ("flame.json", "model.safetensors") if not (folder / n).is_file()]
-    if missing:
-        raise CheckpointError(f"{folder} is not a saved model: it lacks {', '.join(missing)}")
+    if not (folder / "flame.json").is_file():
+        held = any((folder / name).is_file() for name in WEIGHTS)
+        raise CheckpointError(f"{folder} is not a saved model: it lacks flame.json{'' if held else ', ' + WEIGHTS[0]}")
     try:
         story = json.loads((folder / "flame.json").read_text("utf8"))
-        tensors = (folder / "model.safetensors").read_bytes()
+        files = _weights(folder)
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{folder} is not a readable model: {error}") from error
     if not isinstance(story, dict) or story.get("format") != FORMAT:
         raise CheckpointError(f"{folder}/flame.json was not written by this library")
-    if story.get("version") != FORMAT_VERSION:
+    modality, forms = str(story.get("modality", "table")), _forms()
+    if story.get("version") != FORMAT_VERSION or modality not in forms:
         raise CheckpointError(
             f"{folder} has format {story.get('version')!r}; this version reads {FORMAT_VERSION}: update flame-hypernet"
+            if modality in forms
+            else f"{folder} holds a model for {modality!r}; this version reads {sorted(forms)}: update flame-hypernet"
         )
-    if story.pop("sha256", None) != _hash(story, tensors):
+    form = forms[modality]
+    if form.file not in files:
+        raise CheckpointError(f"{folder} is not a saved model: it lacks {form.file}")
+    if story.pop("sha256", None) != _hash(story, b"".join(files.values())):
         raise CheckpointError(
             f"{folder} is truncated or was changed: its content has not the hash that flame.json says"
         )
-    return story, tensors
+    return story, files, form
+
+
+def _weights(folder: Path) -> Files:
+    return {name: (folder / name).read_bytes() for name in WEIGHTS if (folder / name).is_file()}
 
 
 def _hash(story: dict[str, Any], tensors: bytes) -> str:

@@ -116,7 +116,7 @@ def read_texts(features: pd.DataFrame) -> tuple[pd.DataFrame, tuple[Column, ...]
     Raises:
         DataError: if no row holds a text, or a cell is nested.
     """
-    cells = {name: _texts(features[name]) for name in features.columns}
+    cells = {name: cells_as_text(features[name]) for name in features.columns}
     found = pd.DataFrame(cells, index=features.index, dtype=object)
     kept = (found != "").any(axis=1).to_numpy(dtype=bool)
     if not kept.any():
@@ -149,7 +149,15 @@ def _strings(values: pd.Series) -> list[str]:
     return [t for t in texts if t] if len(texts) >= 0.9 * len(cells) else []
 
 
-def _texts(values: pd.Series) -> np.ndarray:
+def cells_as_text(values: pd.Series) -> np.ndarray:
+    """The cells of a column as text, "" where one is missing.
+
+    Shape:
+        -> (n,) object
+
+    Raises:
+        DataError: if a cell is nested, or holds characters that are none.
+    """
     codes, cells = distinct_cells(values)
     table = np.array([*map(str, cells), ""], dtype=object)
     return table[codes]

@@ -1,4 +1,4 @@
-"""`flame train` and `flame pretrain`: generators from configuration files, and from synthetic tables."""
+"""`flame train`, `train-texts` and `pretrain`: generators from tables, from texts, and from synthetic tables."""
 
 from __future__ import annotations
 
@@ -66,3 +66,51 @@ def pretrain(
         command=command + " --bf16" * bf16,
     )
     show({"saved_to": str(output), **generator.provenance["validation"]}, as_json)
+
+
+def train_texts(
+    output: Annotated[Path, typer.Argument(help="Folder of the checkpoint.")],
+    data: Annotated[Path, typer.Option(help="Folder with text/<task>/task.json and its rows.")],
+    minutes: Annotated[float, typer.Option(min=0.01, help="Length of this run.")] = 30.0,
+    frozen: Annotated[
+        bool, typer.Option("--frozen", help="Train classifier rows on features of the base model; thousands of steps.")
+    ] = False,
+    start: Annotated[
+        Path | None, typer.Option(help="Checkpoint folder to continue from; nothing if not given.")
+    ] = None,
+    base: Annotated[str, typer.Option(help="Base model: minilm, a folder or a hub name.")] = "minilm",
+    seed: Annotated[int, typer.Option(min=0, help="Another seed draws other batches.")] = 0,
+    learning_rate: Annotated[float, typer.Option(min=1e-6, max=1.0)] = 1e-3,
+    rows: Annotated[int, typer.Option(min=8, help="Rows of one task a step.")] = 32,
+    tasks: Annotated[int, typer.Option(min=1, help="Tasks a step.")] = 2,
+    bf16: Annotated[bool, typer.Option(help="Run the base model in bfloat16.")] = True,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Train the generator of adapters for texts; killed and started again, it goes on.
+
+    Example: flame train-texts heads --data DATA --minutes 5 --frozen --rows 128
+    """
+    import torch
+
+    from flame.text_training import AdapterTrainConfig, StreamConfig
+    from flame.text_training import train_texts as run
+
+    if threads and not torch.cuda.is_available():
+        torch.set_num_threads(threads)
+    config = AdapterTrainConfig(
+        minutes=minutes,
+        seed=seed,
+        frozen=frozen,
+        tasks_a_step=tasks,
+        learning_rate=learning_rate,
+        stream=StreamConfig(rows=rows, support=(4, max(4, rows // 2))),
+    )
+    # The folders of data and checkpoint are left out: they are those of one machine.
+    options = {"--seed": seed, "--learning-rate": learning_rate, "--rows": rows, "--tasks": tasks}
+    command = f"flame train-texts {output.name} --data DATA --minutes {minutes:g}" + " --frozen" * frozen
+    command += "".join(f" {name} {value}" for name, value in options.items())
+    command += "" if start is None else f" --start {start.name}"
+    command += "" if bf16 else " --no-bf16"
+    generator = run(output, config, data=data, base=base, start=start, bf16=bf16, progress=not as_json, command=command)
+    show({"saved_to": str(output), **generator.provenance["runs"][-1]["development_rows"]["after"]}, as_json)

@@ -30,8 +30,8 @@ LAZY = {
     "uvicorn",
     "ucimlrepo",
 }
-LIGHTNING_FILES = {"hypernet/module.py", "hypernet/pairs.py", "hypernet/tables/module.py"}
-NEED_LIGHTNING = LIGHTNING_FILES | {"flame/pretraining.py"}
+LIGHTNING_FILES = {"hypernet/module.py", "hypernet/pairs.py", "hypernet/tables/module.py", "hypernet/adapters/module.py"}
+NEED_LIGHTNING = LIGHTNING_FILES | {"flame/pretraining.py", "flame/text_training.py"}
 FILES = sorted(p for folder in BELOW for p in (ROOT / folder).rglob("*.py"))
 EVERY_FILE = pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
 

@@ -111,9 +111,9 @@ def test_a_number_beyond_all_bounds_stays_finite() -> None:
 def test_a_hundred_thousand_characters_are_read_in_linear_time(piece: str) -> None:
     def seconds(n: int) -> float:
         text = piece * (n // len(piece))
-        started = time.perf_counter()
+        started = time.process_time()
         read_quantities(text)
-        return time.perf_counter() - started
+        return time.process_time() - started
 
     seconds(1000)
     assert seconds(100_000) < 40 * seconds(10_000) + 1.0

@@ -204,7 +204,7 @@ def test_words_that_are_no_string_are_refused_by_name() -> None:
         understand(7)  # type: ignore[arg-type]
 
 
-def test_only_tables_can_be_built_today_and_the_report_says_so() -> None:
+def test_what_can_be_built_is_known_and_the_report_says_so() -> None:
     assert understand("Classify mugs by the columns height and weight of a table.").buildable
     assert not understand(HELMETS).buildable
     assert "cannot build it" in report(understand(HELMETS))
@@ -213,7 +213,7 @@ def test_only_tables_can_be_built_today_and_the_report_says_so() -> None:
 
 def test_what_cannot_be_built_is_refused_with_the_reason() -> None:
     require_buildable(understand("Classify mugs by the columns height and weight of a table."))
-    with pytest.raises(RouteError, match="builds classification of a table, however: detection of image"):
+    with pytest.raises(RouteError, match="builds classification of a table, .*however: detection of image"):
         require_buildable(understand(HELMETS))
     with pytest.raises(MetadataError, match="however: 'unclear'; What should the model do"):
         require_buildable(understand("Build a model."))
@@ -249,9 +249,9 @@ def test_any_text_gives_a_specification_or_an_error_of_ours(text: str) -> None:
 @pytest.mark.parametrize("piece", BOMBS, ids=[repr(b)[:20] for b in BOMBS])
 def test_a_hundred_thousand_characters_are_understood_within_a_second(piece: str) -> None:
     understand("warm up the tables")
-    started = time.perf_counter()
+    started = time.process_time()
     spec = understand(piece * (100_000 // len(piece)))
-    assert time.perf_counter() - started < 1.0
+    assert time.process_time() - started < 1.0
     assert spec.intent in ("build", "consult", "unclear")
 
 
@@ -266,9 +266,9 @@ def test_what_was_not_read_of_a_long_text_is_noted() -> None:
 def test_a_request_takes_less_than_twenty_milliseconds() -> None:
     seconds = []
     for _ in range(20):
-        started = time.perf_counter()
+        started = time.process_time()
         understand(HELMETS)
-        seconds.append(time.perf_counter() - started)
+        seconds.append(time.process_time() - started)
     assert sorted(seconds)[10] < 0.02
 
 

@@ -282,6 +282,9 @@ def test_the_quick_run_reports_every_method_and_resumes(folder, checkpoint, tmp_
     out, text = capsys.readouterr().out, (tmp_path / "out.md").read_text("utf8").strip()
     assert text in out
     assert all(f"| {m} |" in text for m in unseen_tables.QUICK_METHODS)
+    brief = (tmp_path / "out_summary.md").read_text("utf8")
+    assert brief.startswith("|  | accuracy % | AUC % | log-loss | ECE % | mean rank, classification |")
+    assert all(f"| {m} |" in brief for m in unseen_tables.QUICK_METHODS)
     assert "3 tables of classification in 2 families; near-duplicates" in text
     assert (tmp_path / "plots" / "ranks-classification.png").read_bytes().startswith(b"\x89PNG")
     story = json.loads((tmp_path / "out.json").read_text("utf8"))
