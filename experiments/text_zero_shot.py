@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,8 @@ from flame.text_tasks import TextRows, TextTask, read_text_rows, read_text_task,
 
 CHECKPOINT = Path(__file__).parents[1] / "flame" / "checkpoints" / "texts-minilm"
 QUICK = {"fdumtl_books", "banking77", "ag_news_7600", "superglue_cb"}
-Scores = dict[str, float]
+WORDS = "words"
+SHARED = "FLAME, one adapter for all tasks"
 
 
 def draws(rows: TextRows, shots: int, seed: int) -> TextRows:
@@ -63,65 +66,102 @@ def nearest_description(kit: TextKit, description: str, seen: Sequence[TextTask]
     return known[int(likeness.argmax())]
 
 
-def measure(
-    kit: TextKit, task: TextTask, options: argparse.Namespace, seed: int, wrong: str, nearest: str
-) -> Iterator[tuple[str, str, float]]:
-    """(setting, method, accuracy) of one task and seed; `wrong` is the description of a task of another family."""
-    test = read_text_rows(options.data, task, "test", limit=options.rows)
-    train = read_text_rows(options.data, task, "train")
-    support = draws(train, options.shots, seed)
-    labels, y, k = kit.labels(task), test.y, len(task.labels)
-    few = f"{options.shots} labelled texts"
-    base = kit.features(test, keep=(task.name, "test"))
-    base_support = kit.features(support)
-    right = kit.latent(task.descriptions[seed % len(task.descriptions)])
-    frequent = torch.nn.functional.one_hot(train.y, k).float().mean(0)
-    yield "words", "majority class", accuracy(frequent.expand(len(y), -1), y)
-    yield "words", "label-name similarity, base model", accuracy(from_words(kit.untrained, right, labels, base), y)
-    yield "words", "FLAME, classifier rows alone", accuracy(from_words(kit.generator, right, labels, base), y)
-    yield few, "logistic regression, base model", accuracy(logistic_regression(base_support, support.y, base, k), y)
-    for name, generator, rows in (
-        ("closed-form head, base model, no label names", kit.untrained, None),
-        ("closed-form head, base model, label names", kit.untrained, labels),
-        ("FLAME, classifier rows alone", kit.generator, labels),
-    ):
-        yield few, name, accuracy(_pad(from_rows(generator, right, rows, base_support, support.y, base), k), y)
-    for name, z in (
-        ("FLAME", right),
-        ("FLAME, shuffled descriptions", kit.latent(wrong)),
-        ("FLAME, nearest seen task's adapter", kit.latent(nearest)),
-    ):
-        with torch.inference_mode():
+@dataclass(frozen=True)
+class Case:
+    """One task with one draw of labelled texts and one wording of its description."""
+
+    kit: TextKit
+    task: TextTask
+    test: TextRows
+    train: TextRows
+    support: TextRows
+    right: Tensor
+    """Latent of the task's own description."""
+    others: dict[str, Tensor]
+    """Latents of the controls, by their names."""
+
+    def measure(self) -> Iterator[tuple[str, str, float]]:
+        """(setting, method, accuracy) of every method."""
+        yield from self._from_words()
+        yield from self._from_rows()
+        yield from self._adapted()
+
+    @property
+    def _few(self) -> str:
+        return f"{len(self.support)} labelled texts"
+
+    def _base(self) -> tuple[Tensor, Tensor]:
+        """Features of the base model: test rows and labelled texts."""
+        return self.kit.features(self.test, keep=(self.task.name, "base")), self.kit.features(self.support)
+
+    def _from_words(self) -> Iterator[tuple[str, str, float]]:
+        kit, y, labels = self.kit, self.test.y, self.kit.labels(self.task)
+        features = kit.features(self.test, keep=(self.task.name, "base"))
+        frequent = torch.nn.functional.one_hot(self.train.y, len(self.task.labels)).float().mean(0)
+        yield WORDS, "majority class", accuracy(frequent.expand(len(y), -1), y)
+        similar = from_words(kit.untrained, self.right, labels, features)
+        yield WORDS, "label-name similarity, base model", accuracy(similar, y)
+        yield WORDS, "FLAME without its adapter", accuracy(from_words(kit.generator, self.right, labels, features), y)
+
+    def _from_rows(self) -> Iterator[tuple[str, str, float]]:
+        kit, y, k = self.kit, self.test.y, len(self.task.labels)
+        features, support = self._base()
+        linear = logistic_regression(support, self.support.y, features, k)
+        yield self._few, "logistic regression, base model", accuracy(linear, y)
+        for name, generator, labels in (
+            ("closed-form head, base model, no label names", kit.untrained, None),
+            ("closed-form head, base model, label names", kit.untrained, kit.labels(self.task)),
+            ("FLAME without its adapter", kit.generator, kit.labels(self.task)),
+        ):
+            solved = from_rows(generator, self.right, labels, support, self.support.y, features)
+            yield self._few, name, accuracy(_pad(solved, k), y)
+
+    def _adapted(self) -> Iterator[tuple[str, str, float]]:
+        kit, y, labels = self.kit, self.test.y, self.kit.labels(self.task)
+        for name, z in {"FLAME": self.right, **self.others}.items():
             weights = kit.generator.adapters(z)
-        features = kit.features(test, weights)
-        yield "words", name, accuracy(from_words(kit.generator, z, labels, features), y)
-        adapted = kit.features(support, weights)
-        yield few, name, accuracy(from_rows(kit.generator, z, labels, adapted, support.y, features), y)
+            # Only the shared adapter is the same for every seed.
+            features = kit.features(self.test, weights, keep=(self.task.name, SHARED) if name == SHARED else None)
+            yield WORDS, name, accuracy(from_words(kit.generator, z, labels, features), y)
+            solved = from_rows(kit.generator, z, labels, kit.features(self.support, weights), self.support.y, features)
+            yield self._few, name, accuracy(solved, y)
 
 
 def _pad(logits: Tensor, k: int) -> Tensor:
     return torch.nn.functional.pad(logits, (0, k - logits.shape[1]), value=-1e9)
 
 
-def run(kit: TextKit, options: argparse.Namespace) -> list[dict[str, Any]]:
-    """One record for each task, seed, setting and method."""
+def cases(kit: TextKit, options: argparse.Namespace) -> Iterator[tuple[int, Case]]:
+    """Every task with every seed."""
     names = text_task_names(options.role, folder=options.data)
     names = [n for n in names if (not options.quick or n in QUICK) and (not options.names or n in options.names)]
     tasks = [task for task in (read_text_task(options.data, n) for n in names) if not task.regression]
     seen = [read_text_task(options.data, n) for n in text_task_names("train", folder=options.data)]
-    records = []
+    told = [kit.latent(d) for task in seen for d in task.descriptions]
+    shared = torch.stack(told).mean(0)
     for task in tasks:
+        test = read_text_rows(options.data, task, "test", limit=options.rows)
+        train = read_text_rows(options.data, task, "train")
+        foreign = [t for t in tasks if t.kind != task.kind] or tasks
         for seed in range(options.seeds):
-            others = [t for t in tasks if t.kind != task.kind] or tasks
-            other = others[seed % len(others)]
-            own = task.descriptions[seed % len(task.descriptions)]
-            wrong = other.descriptions[seed % len(other.descriptions)]
-            nearest = nearest_description(kit, own, seen) if seen else own
-            for setting, method, value in measure(kit, task, options, seed, wrong, nearest):
-                records.append(
-                    {"task": task.name, "kind": task.kind, "seed": seed, "setting": setting, "method": method}
-                    | {"accuracy": round(value, 4)}
-                )
+            own, wrong = (t.descriptions[seed % len(t.descriptions)] for t in (task, foreign[seed % len(foreign)]))
+            others = {
+                "FLAME, shuffled descriptions": kit.latent(wrong),
+                "FLAME, nearest seen task's adapter": kit.latent(nearest_description(kit, own, seen)),
+                SHARED: shared,
+            }
+            yield seed, Case(kit, task, test, train, draws(train, options.shots, seed), kit.latent(own), others)
+
+
+@torch.inference_mode()
+def run(kit: TextKit, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """One record for each task, seed, setting and method."""
+    records = []
+    for seed, case in cases(kit, options):
+        about = {"task": case.task.name, "kind": case.task.kind, "seed": seed}
+        print(f"{case.task.name}, seed {seed}", file=sys.stderr, flush=True)
+        for setting, method, value in case.measure():
+            records.append({**about, "setting": setting, "method": method, "accuracy": round(value, 4)})
     return records
 
 
@@ -144,7 +184,7 @@ def table(records: Sequence[dict[str, Any]], setting: str) -> str:
 def report(records: Sequence[dict[str, Any]], options: argparse.Namespace, seconds: float) -> str:
     """The tables with a line on how they were made."""
     settings = list(dict.fromkeys(r["setting"] for r in records))
-    titles = {"words": "From a description and label names"}
+    titles = {WORDS: "From a description and label names"}
     parts = [f"## {titles.get(s, f'With {s} a task')}\n\n{table(records, s)}" for s in settings]
     how = (
         f"Accuracy in %, up to {options.rows} test rows a task, {options.seeds} seeds (wording and labelled texts); "

@@ -28,6 +28,7 @@ from flame.cli_output import busy, show, story, table, warnings_as_notes
 from flame.errors import FlameError
 from flame.model_cli import evaluate, finetune, predict
 from flame.prior_cli import prior
+from flame.shipping_cli import export, package, serve
 from flame.training_cli import pretrain, train, train_texts
 
 app = typer.Typer(
@@ -209,7 +210,7 @@ def info(
         table(tasks)
 
 
-for command in (train, train_texts, pretrain, prior):
+for command in (export, package, serve, train, train_texts, pretrain, prior):
     app.command()(command)
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,9 @@ from flame.finetune import fit_module, hold_out, run_module
 from flame.inputs import Preprocessor
 from flame.metadata import Metadata
 from flame.route import Route
+
+if TYPE_CHECKING:
+    from flame.export import ParityReport
 
 REGRESSIONS = ("tabular_reg", "seq_reg")
 """Task types whose models predict a number."""
@@ -162,6 +165,22 @@ class GeneratedModel:
         from flame.saving import save_model, save_whole
 
         return save_whole(self, folder) if merged else save_model(self, folder)
+
+    def export(self, path: str | Path, *, format: str | None = None, rows: Any = None) -> ParityReport:
+        """Write the model for another engine: .pt2, .onnx, .int8.onnx, OpenVINO or ncnn; run there and compared.
+
+        Args:
+            path: file to write; a card of the preprocessing and a report of the comparison stand beside it.
+            format: where the suffix does not say.
+            rows: compared on these; made-up rows if not given.
+
+        Raises:
+            ExportError: if the export disagrees with the model; nothing of it stays.
+            MissingExtraError: if a package of that format is not installed.
+        """
+        from flame.export import export_model
+
+        return export_model(self, path, format=format, rows=rows)
 
     def n_parameters(self) -> int:
         """Numbers in the network, its base model included."""

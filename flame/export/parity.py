@@ -1,0 +1,107 @@
+"""Does an export give the same answers as the model it was made of? Asked of every export, in its own engine.
+
+Shape letters: n = rows, k = outputs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flame.errors import FlameError
+
+LIMIT = 1e-5
+"""Largest difference of an export in 32-bit numbers: of a probability, or of a number in units of the largest one."""
+MIN_AGREEMENT = 0.95
+"""Of an export in 8-bit numbers: share of the rows with the same class, or R² of its numbers against the model's."""
+
+
+class ExportError(FlameError, RuntimeError):
+    """A model cannot be exported, or its export does not answer as the model does."""
+
+
+@dataclass(frozen=True)
+class ParityReport:
+    """What the comparison found; `<file>.parity.json` holds the same."""
+
+    file: str
+    """Name of the export."""
+    format: str
+    n_rows: int
+    """Rows that were compared."""
+    rows: str
+    """`given`, or `made up` within what the preprocessing has seen."""
+    max_abs_difference: float
+    """Largest difference of an output, in its own unit."""
+    relative_difference: float
+    """The same for probabilities; for numbers in units of the largest one."""
+    class_agreement: float | None
+    """Share of the rows with the same most likely class; None for a number."""
+    r2: float | None
+    """Share of the variance of the model's numbers that the export keeps; None for classes."""
+    preprocessing_identical: bool
+    """Whether the reader that is shipped makes the same inputs of the rows, bit for bit."""
+    n_bytes: int
+    """Size of the model's files, without card and report."""
+    versions: dict[str, str]
+    """Of torch and of the engine that ran the export."""
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        return asdict(self)
+
+
+def compare(expected: np.ndarray, found: np.ndarray, *, classes: bool) -> dict[str, Any]:
+    """The figures of a report.
+
+    Shape:
+        expected (n, k), found (n, k)
+
+    Raises:
+        ExportError: if shapes differ, or an output is no finite number.
+    """
+    if expected.shape != found.shape:
+        raise ExportError(f"outputs of shape {expected.shape} are expected of the export, however: {found.shape}")
+    if not (np.isfinite(expected).all() and np.isfinite(found).all()):
+        raise ExportError("finite outputs are expected of model and export, however some are infinite or no number")
+    a, b = expected.astype("float64"), found.astype("float64")
+    largest = float(np.abs(a - b).max(initial=0.0))
+    scale = 1.0 if classes else float(np.abs(a).max(initial=0.0)) or 1.0
+    spread = float(np.square(a - a.mean()).sum()) or 1.0
+    return {
+        "max_abs_difference": largest,
+        "relative_difference": largest / scale,
+        "class_agreement": float((a.argmax(1) == b.argmax(1)).mean()) if classes else None,
+        "r2": None if classes else 1 - float(np.square(a - b).sum()) / spread,
+    }
+
+
+def refuse_if_different(report: ParityReport, *, exact: bool) -> None:
+    """Accept or refuse an export.
+
+    Args:
+        exact: of an export in 32-bit numbers.
+
+    Raises:
+        ExportError: saying by how much it differs.
+    """
+    name = Path(report.file).name
+    if not report.preprocessing_identical:
+        raise ExportError(
+            f"{name}: the shipped reader makes other inputs of the rows than the model does; please report"
+        )
+    if exact and report.relative_difference > LIMIT:
+        raise ExportError(
+            f"{name} differs from the model by {report.relative_difference:.2g} on {report.n_rows} rows, at most "
+            f"{LIMIT:g} is accepted; nothing was written: try another format"
+        )
+    kept = report.r2 if report.class_agreement is None else report.class_agreement
+    if not exact and kept is not None and kept < MIN_AGREEMENT:
+        what = "R²" if report.class_agreement is None else "share of equal classes"
+        raise ExportError(
+            f"{name}: {what} against the model is {kept:.3f} on {report.n_rows} rows, at least {MIN_AGREEMENT} is "
+            "accepted; nothing was written: export to .onnx without 8-bit numbers"
+        )

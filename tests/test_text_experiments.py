@@ -1,0 +1,113 @@
+"""The experiments on texts run from end to end on made-up tasks, and their tables say what was measured."""
+
+import json
+
+import pytest
+import torch
+from text_toys import toy_base_fixture, toy_data_fixture, toy_generator_fixture
+
+from experiments import glue, text_zero_shot
+from experiments.text_baselines import train
+from experiments.text_kit import from_rows, from_words, load_kit
+from flame.errors import CheckpointError
+from flame.text_tasks import read_text_rows, read_text_task
+
+FIXTURES = (toy_base_fixture, toy_data_fixture, toy_generator_fixture)  # pytest finds them by their names
+
+
+@pytest.fixture
+def options(toy_data, toy_base, toy_generator):
+    return ["--data", str(toy_data), "--base", toy_base, "--generator", str(toy_generator), "--quick"]
+
+
+@pytest.fixture
+def toy_kit(toy_generator, toy_base):
+    return load_kit(toy_generator, base=toy_base)
+
+
+def test_a_quick_run_on_unseen_tasks_compares_flame_with_all_controls(options, tmp_path, capsys):
+    text_zero_shot.main([*options, "--output", str(tmp_path / "r")])
+    text = (tmp_path / "r.md").read_text("utf8")
+    assert text in capsys.readouterr().out
+    assert "| topic | inference | mean of families |" in text
+    records = json.loads((tmp_path / "r.json").read_text("utf8"))["records"]
+    assert {r["task"] for r in records} == {"ag_news_7600", "superglue_cb"}
+    words = {r["method"] for r in records if r["setting"] == "words"}
+    assert {"majority class", "label-name similarity, base model", "FLAME", "FLAME, shuffled descriptions"} < words
+    few = {r["method"] for r in records if r["setting"] == "16 labelled texts"}
+    assert {"logistic regression, base model", "FLAME, nearest seen task's adapter"} < few
+    assert all(0 <= r["accuracy"] <= 1 for r in records)
+
+
+def test_spread_is_over_seeds_and_families_count_alike():
+    records = [
+        {"setting": "words", "method": "m", "task": t, "kind": kind, "seed": seed, "accuracy": value + 0.1 * seed}
+        for t, kind, value in (("a", "x", 0.2), ("b", "x", 0.4), ("c", "y", 0.9))
+        for seed in (0, 1)
+    ]
+    assert "| m | 35.0 | 95.0 | 65.0 ± 5.0 |" in text_zero_shot.table(records, "words")
+
+
+def test_only_classes_that_were_seen_are_told_by_logistic_regression():
+    features, y = torch.randn(6, 3), torch.tensor([0, 0, 2, 2, 2, 2])
+    logits = text_zero_shot.logistic_regression(features, y, torch.randn(9, 3), 4)
+    assert set(logits.argmax(1).tolist()) <= {0, 2}
+    alone = text_zero_shot.logistic_regression(features[:2], y[:2], torch.randn(9, 3), 4)
+    assert alone.argmax(1).tolist() == [0] * 9
+
+
+@torch.inference_mode()
+def test_predictions_are_those_of_the_classifier_that_is_written(toy_kit, toy_data):
+    task = read_text_task(toy_data, "ag_news_7600")
+    rows = read_text_rows(toy_data, task, "test")
+    z, labels = toy_kit.latent(task.descriptions[0]), toy_kit.labels(task)
+    features = toy_kit.features(rows)
+    weight, bias = toy_kit.generator.head_rows(labels, z)
+    torch.testing.assert_close(from_words(toy_kit.generator, z, labels, features), features @ weight[0].mT + bias[0])
+    fitted = from_rows(toy_kit.generator, z, labels, features, rows.y, features)
+    assert fitted.shape == (24, 4)
+
+
+def test_a_generator_for_another_base_is_refused(toy_generator, tmp_path):
+    from text_fixtures import tiny_base
+    from transformers import AutoModel
+
+    other = tiny_base(tmp_path / "other", "bert-mean")
+    model = AutoModel.from_pretrained(other)
+    model.embeddings.word_embeddings.weight.data.add_(1)
+    model.save_pretrained(other)
+    with pytest.raises(CheckpointError, match="holds a generator for"):
+        load_kit(toy_generator, base=str(other))
+
+
+@pytest.mark.parametrize("way", ["LoRA", "finetune"])
+def test_the_ordinary_way_learns_and_leaves_the_encoder_as_it_was(toy_kit, toy_data, way):
+    task = read_text_task(toy_data, "glue_sst2")
+    rows = read_text_rows(toy_data, task, "train")
+    before = toy_kit.encoder.encode(rows.texts)
+    made = train(toy_kit.encoder, [(task, rows)], way=way, epochs=10)
+    assert (made.predict(task, rows).argmax(1) == rows.y).float().mean() > 0.8
+    assert made.n_seen == 600
+    torch.testing.assert_close(toy_kit.encoder.encode(rows.texts), before)
+
+
+def test_a_quick_run_of_glue_reports_every_method_with_its_time(options, tmp_path):
+    glue.main([*options, "--output", str(tmp_path / "g")])
+    text = (tmp_path / "g.md").read_text("utf8")
+    assert "|  | sst2 | stsb | rte | mean | seconds | seconds, all rows | relative |" in text
+    records = json.loads((tmp_path / "g.json").read_text("utf8"))["records"]
+    assert len({r["method"] for r in records}) == 7
+    assert {tuple(r["scores"]) for r in records} == {("accuracy",), ("pearson", "spearman")}
+    assert all(r["seconds"] > 0 for r in records if r["method"] in ("FLAME", "LoRA", "Finetune"))
+
+
+def test_measures_are_those_of_glue(toy_data):
+    y = torch.tensor([0, 1, 1, 1])
+    task = read_text_task(toy_data, "glue_sst2")
+    perfect = torch.nn.functional.one_hot(y, 2).float()
+    assert glue.scores(task, perfect, y) == {"accuracy": 1.0}
+    assert glue.scores(task.__class__(**{**vars(task), "metric": "mcc"}), perfect, y) == {"mcc": 1.0}
+    assert glue.scores(task.__class__(**{**vars(task), "metric": "f1"}), 1 - perfect, y) == {"f1": 0.0, "accuracy": 0.0}
+    numbers = task.__class__(**{**vars(task), "labels": ()})
+    assert glue.scores(numbers, torch.tensor([[1.0], [2.0], [4.0]]), torch.tensor([1.0, 2.0, 3.0]))["spearman"] == 1.0
+    assert glue.scores(numbers, torch.ones(3, 1), torch.tensor([1.0, 2.0, 3.0]))["pearson"] == 0.0
