@@ -180,7 +180,7 @@ def report(records: Sequence[dict[str, Any]], options: argparse.Namespace) -> st
         f"rows` is scaled to all training rows of the data folder and, for trained methods, to the paper's "
         f"{PAPER_EPOCHS} epochs; `relative` compares these with the slowest."
     )
-    return "\n\n".join(["# GLUE", how, "\n".join(lines)]) + "\n"
+    return "\n\n".join([how, "\n".join(lines)]) + "\n"
 
 
 def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:

@@ -33,7 +33,7 @@ FLAME_CODE = [
         f"hypernet/tables/{name}.py"
         for name in ("encoding", "generator", "head", "look", "network", "shrinkage", "support", "units")
     ),
-    *(f"flame/{name}.py" for name in ("any_table", "columns", "estimators", "preprocessing")),
+    *(f"flame/{name}.py" for name in ("any_table", "columns", "estimators", "inputs", "preprocessing")),
     "targets/step_mlp.py",
 ]
 """What FLAME's results depend on besides its checkpoint."""

@@ -185,12 +185,12 @@ def report(records: Sequence[dict[str, Any]], options: argparse.Namespace, secon
     """The tables with a line on how they were made."""
     settings = list(dict.fromkeys(r["setting"] for r in records))
     titles = {WORDS: "From a description and label names"}
-    parts = [f"## {titles.get(s, f'With {s} a task')}\n\n{table(records, s)}" for s in settings]
+    parts = [f"{titles.get(s, f'With {s} a task')}:\n\n{table(records, s)}" for s in settings]
     how = (
         f"Accuracy in %, up to {options.rows} test rows a task, {options.seeds} seeds (wording and labelled texts); "
         f"± is the standard deviation over seeds. {seconds:.0f} s on one core of {processor()}."
     )
-    return "\n\n".join(["# Unseen text tasks", how, *parts]) + "\n"
+    return "\n\n".join([how, *parts]) + "\n"
 
 
 def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
