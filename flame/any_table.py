@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -101,8 +102,11 @@ class AnyTable:
         rows = _read_rows(self.batch, preprocessor, mentioned, regression=metadata.task == "tabular_reg")
         rows = _bounded(rows, notes)
         seeds = [1000 * way.seed + draw for draw in range(DRAWS[metadata.scale])]
+        # Draws side by side, unless the table is so large that one of them fills memory and cores.
+        n_threads = min(len(seeds), torch.get_num_threads()) if rows.n_cells <= MAX_FEATURE_CELLS // 8 else 1
+        with ThreadPoolExecutor(n_threads) as pool:
+            written = join(list(pool.map(partial(rows.write, generator), seeds)))
         with torch.inference_mode():
-            written = join([rows.write(generator, seed) for seed in seeds])
             weights = written.collapse(scale=rows.scale, shift=rows.shift)
         sizes = tuple(weights[n].shape[1] for n in ("step_source", "units.bias", "conjunction_source"))
         metadata = metadata.model_copy(update={"widths": sizes})
@@ -171,6 +175,14 @@ class _Rows:
     scale: float
     shift: float
 
+    @property
+    def n_cells(self) -> int:
+        """Rows times features of one draw."""
+        n, m = self.x.shape
+        width = Width()
+        return n * (m + 12 * int(self.numeric.sum()) + width.n_sparse + width.n_dense + width.n_conjunctions)
+
+    @torch.inference_mode()
     def write(self, generator: TableGenerator, seed: int) -> Written:
         return generator(
             self.x[None],
@@ -245,9 +257,8 @@ def _targets(batch: DataBatch, *, regression: bool) -> tuple[Tensor, float, floa
 
 def _bounded(rows: _Rows, notes: list[str]) -> _Rows:
     """Fewer rows, evenly spread over the data, where all of them would not fit the memory."""
-    width, (n, m) = Width(), rows.x.shape
-    n_features = m + 12 * int(rows.numeric.sum()) + width.n_sparse + width.n_dense + width.n_conjunctions
-    most = MAX_FEATURE_CELLS // n_features
+    n = len(rows.x)
+    most = MAX_FEATURE_CELLS // (rows.n_cells // n)
     if n <= most:
         return rows
     # Every class keeps at least one row.

@@ -16,7 +16,7 @@ SHARES = (1.0, 1.0, 0.3, 0.3, 0.3)
 """Prior variance of all features of a kind together, before anything is learned."""
 LOGIT_SCALE, NUMBER_SCALE = 2.0, 0.35
 """Prior standard deviation of a logit and of a standardised number before anything is learned, times those shares."""
-LOOK_ROWS = 512
+LOOK_ROWS = 384
 """Most support rows of the first look."""
 LOOK_NOISE = (0.03, 0.3, 3.0)
 """Noise variances of the first look, relative to a standardised target."""
