@@ -26,6 +26,7 @@ from flame.cli_options import (
 )
 from flame.cli_output import busy, show, story, table, warnings_as_notes
 from flame.errors import FlameError
+from flame.image_training_cli import train_images
 from flame.model_cli import evaluate, finetune, predict
 from flame.prior_cli import prior
 from flame.shipping_cli import export, package, serve
@@ -210,7 +211,7 @@ def info(
         table(tasks)
 
 
-for command in (export, package, serve, train, train_texts, pretrain, prior):
+for command in (export, package, serve, train, train_texts, train_images, pretrain, prior):
     app.command()(command)
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
-from flame.errors import CheckpointError
+from flame.errors import CheckpointError, ConfigError
 
 
 def check_place(path: str | Path, *, marker: str = "") -> Path:
@@ -93,3 +95,19 @@ def atomic_text(path: str | Path, text: str) -> None:
     finally:
         with suppress(OSError):
             partial.unlink()
+
+
+def claim_work(work: str | Path, run: dict[str, Any]) -> Path:
+    """The folder of a run's logs and resume files; two different runs are never mixed in one.
+
+    Raises:
+        ConfigError: if it holds a run of another configuration.
+    """
+    work = Path(work)
+    work.mkdir(parents=True, exist_ok=True)
+    mine, path = json.dumps(run, indent=1, sort_keys=True), work / "run.json"
+    if not path.is_file():
+        atomic_text(path, mine)
+    elif path.read_text("utf8") != mine:
+        raise ConfigError(f"{work} holds a run of another configuration; delete it or give another folder")
+    return work

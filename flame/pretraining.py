@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import platform
 import warnings
@@ -16,8 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from flame.errors import ConfigError
-from flame.files import atomic_folder, atomic_text, check_place
+from flame.files import atomic_folder, check_place, claim_work
 from hypernet.tables import TableGenerator, Width
 from hypernet.tables.checkpoint import load_table_generator, save_table_generator
 from hypernet.tables.inputs import Task
@@ -64,7 +62,7 @@ def pretrain(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         generator = load_table_generator(start) if start is not None else TableGenerator()
-    _claim(work, {"config": asdict(config), "start": generator.fingerprint, "precision": precision})
+    claim_work(work, {"config": asdict(config), "start": generator.fingerprint, "precision": precision})
     validation = validation_tasks(config.prior, n_validation or N_VALIDATION)
     before = {name: value.clone() for name, value in generator.state_dict().items()}
     earlier = scores_of(generator, validation)
@@ -218,13 +216,3 @@ def _fit(
         trainer.fit(module, ckpt_path=last if last.is_file() else None, weights_only=True)
         trainer.save_checkpoint(last)
     return module
-
-
-def _claim(work: Path, run: dict[str, Any]) -> None:
-    """Refuse to mix two runs in one folder."""
-    work.mkdir(parents=True, exist_ok=True)
-    mine, path = json.dumps(run, indent=1, sort_keys=True), work / "run.json"
-    if not path.is_file():
-        atomic_text(path, mine)
-    elif path.read_text("utf8") != mine:
-        raise ConfigError(f"{work} holds a run of another configuration; delete it or give another folder")

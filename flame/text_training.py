@@ -18,8 +18,7 @@ from torch import Tensor
 
 from flame.base_models import find_base
 from flame.errors import CheckpointError, DataError
-from flame.files import atomic_folder, check_place
-from flame.pretraining import _claim
+from flame.files import atomic_folder, check_place, claim_work
 from flame.text_encoding import TextEncoder, Tokens
 from flame.text_tasks import TextTask, read_text_rows, read_text_task, text_task_names
 from hypernet.adapters import AdapterGenerator, load_adapter_generator, save_adapter_generator
@@ -73,7 +72,7 @@ def train_texts(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         generator = _started(encoder, start)
-    _claim(work, {"config": asdict(config), "start": generator.fingerprint, "base": generator.base, "bf16": bf16})
+    claim_work(work, {"config": asdict(config), "start": generator.fingerprint, "base": generator.base, "bf16": bf16})
     tasks = [read_text_task(data, name) for name in text_task_names("train", folder=data)]
     if not tasks:
         raise DataError(f"{data} holds no training task; give the folder that holds text/<task>/task.json")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import platform
 import warnings
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from flame.data import DataBatch, read_data
 from flame.errors import ConfigError, DataError, did_you_mean
-from flame.files import atomic_folder, atomic_text, check_place
+from flame.files import atomic_folder, check_place, claim_work
 from flame.metadata import Metadata
 from flame.patterns import data_pattern
 from flame.preprocessing import TablePreprocessor
@@ -180,7 +179,7 @@ def fit_generator(
 
     if not tasks:
         raise ConfigError("a generator needs at least one task to train on; name some under 'tables:'")
-    _claim(work, config)
+    claim_work(work, asdict(config))
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     with torch.random.fork_rng(devices=[]):
@@ -236,13 +235,3 @@ def _test_accuracy(
     model = target.merge(target.build(record.metadata), weights).eval()
     with torch.inference_mode():
         return float((model(x).argmax(-1) == y).float().mean())
-
-
-def _claim(work: Path, config: ExperimentConfig) -> None:
-    """Refuse to mix two runs in one folder."""
-    work.mkdir(parents=True, exist_ok=True)
-    mine, path = json.dumps(asdict(config), indent=1, sort_keys=True), work / "run.json"
-    if not path.is_file():
-        atomic_text(path, mine)
-    elif path.read_text("utf8") != mine:
-        raise ConfigError(f"{work} holds a run of another configuration; delete it or give another folder")

@@ -90,7 +90,7 @@ def _card(model: AdapterGenerator) -> str:
     lines = [
         "# A generator of adapters and classifiers",
         "",
-        f"{n:,} learned parameters. It reads a description and label words and writes LoRA factors and classifier rows",
+        f"{n:,} learned parameters. It reads a description and label words and writes adapters and classifier rows",
         "for the base model named below, whose own weights are not part of this folder.",
         "",
         *(f"* base {key}: {value}" for key, value in model.base.items()),

@@ -75,18 +75,26 @@ class PictureGenerator(AdapterGenerator):
         return (features.float() - self.mean) * self.scale
 
     @torch.no_grad()
-    def remember(self, first: int, words: Tensor, features: Tensor, y: Tensor) -> None:
-        """Solve the rows of labels on the base model's features, and keep them from place `first` on.
+    def solve_rows(self, features: Tensor, y: Tensor, n_classes: int) -> Tensor:
+        """Rows of all classes, and their biases, solved on features of the base model.
 
         Shape:
-            words (k, d_words), features (n, p), y (n,)
+            features (n, p), y (n,) -> (k, p + 1)
         """
-        k = len(words)
-        self.label_words[first : first + k] = nn.functional.normalize(words, dim=-1)
-        hot = nn.functional.one_hot(y, k)[None].float()
-        z = torch.zeros(1, self.config.d_latent)
+        hot = nn.functional.one_hot(y, n_classes)[None].float()
+        z = torch.zeros(1, self.config.d_latent, device=features.device)
         weight, bias = solve_head(self, self.standard(features)[None], hot, None, z)
-        self.label_rows[first : first + k] = torch.cat([weight[0], bias[0][:, None]], -1)
+        return torch.cat([weight[0], bias[0][:, None]], -1)
+
+    @torch.no_grad()
+    def remember(self, first: int, words: Tensor, rows: Tensor) -> None:
+        """Keep the rows of labels from place `first` on.
+
+        Shape:
+            words (k, d_words), rows (k, p + 1)
+        """
+        self.label_words[first : first + len(words)] = nn.functional.normalize(words, dim=-1)
+        self.label_rows[first : first + len(words)] = rows
 
     def head_rows(self, labels: Tensor, z: Tensor) -> Rows:
         """Rows on standardised features: remembered ones, and what the latent and the words change.
@@ -98,7 +106,7 @@ class PictureGenerator(AdapterGenerator):
             WeightsError: if the label embeddings are of another width.
         """
         weight, bias = super().head_rows(labels, z)
-        kept = self._recalled(labels)
+        kept = self.recall(labels)
         return weight + kept[..., :-1], bias + kept[..., -1]
 
     def write(self, description: Tensor, labels: Tensor, *, head: str) -> Weights:
@@ -125,7 +133,12 @@ class PictureGenerator(AdapterGenerator):
         weight = weight * self.scale
         return {f"{head}.weight": weight, f"{head}.bias": bias - weight @ self.mean}
 
-    def _recalled(self, labels: Tensor) -> Tensor:
+    def recall(self, labels: Tensor) -> Tensor:
+        """Rows of the remembered labels, blended by how like their words are.
+
+        Shape:
+            labels (b, k, d_words) -> (b, k, p + 1)
+        """
         own = nn.functional.normalize(labels.float(), dim=-1)
         known = self.label_words
         likeness = known @ known.mT + RIDGE * torch.eye(len(known), device=known.device)

@@ -1,0 +1,285 @@
+"""One held-out domain: what is trained on the other domains, and how it does on the test pictures of that one.
+
+Shape letters: n = pictures, k = classes, p = features.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from flame.image_features import PictureEncoder, domain_task
+from flame.image_fitting import fit, picture_config
+from flame.image_sets import ImageSet
+from flame.image_training import Embed, Group, domain_logits, made_up_tasks, new_generator, read_group
+from hypernet.adapters.pictures import PictureGenerator
+from hypernet.adapters.solve import Rows, solve_head
+from hypernet.adapters.stream import AdapterTask, StreamConfig
+from targets import Weights
+
+ONE_SENTENCE = "Classify pictures."
+SHOTS = 5
+"""Labelled training pictures of a class of the held-out domain, for the rows that say so."""
+CENTRED = "no description: frozen features centred on unlabelled pictures"
+Scores = tuple[float, float, float]
+"""Accuracy, top-3, top-5."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How the models of one run are trained."""
+
+    kind: str = "lora"
+    styles: bool = False
+    """Train on made-up domains as well."""
+    seed: int = 0
+    steps: int = 80
+    rows: int = 20
+    """Pictures of a domain in a step; three domains a step."""
+    learning_rate: float = 1e-3
+
+    @property
+    def name(self) -> str:
+        """As it stands in results."""
+        return f"{self.kind}{', made-up domains' if self.styles else ''}, seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Kit:
+    """What every run shares."""
+
+    embed: Embed
+    written: dict[str, list[str]]
+    """Sentences by hand of `set/domain`, and those of domains that do not exist: `nowhere`."""
+    cache: Path | None
+    work: Path
+    """Trained models are kept here."""
+    styled: dict[tuple[str, str], list[AdapterTask]] = field(default_factory=dict)
+    """Made-up domains of a set's domain, once they were made."""
+
+
+class SharedGenerator(PictureGenerator):
+    """The pooled control: one adapter and one head for every description; what is learnt are the tensors themselves."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        made = [torch.randn(s.shape) * s.init_std for s in self.specs]
+        self.factors = nn.ParameterList(nn.Parameter(value) for value in made)
+
+    def latent(self, description: Tensor) -> Tensor:
+        return description.new_zeros(len(description), self.config.d_latent)
+
+    def adapters(self, z: Tensor) -> Weights:
+        return {s.name: v.expand(len(z), *s.shape) for s, v in zip(self.specs, self.factors, strict=True)}
+
+    def head_rows(self, labels: Tensor, z: Tensor) -> Rows:
+        kept = self.recall(labels)
+        return kept[..., :-1], kept[..., -1]
+
+
+def top_scores(logits: Tensor, y: Tensor) -> Scores:
+    """Share of pictures whose class is among the first, the first three and the first five."""
+    order = logits.argsort(1, descending=True)
+    hits = order == y[:, None]
+    one, three, five = (float(hits[:, :n].any(1).float().mean()) for n in (1, 3, 5))
+    return one, three, five
+
+
+MAKES: dict[str, type[PictureGenerator]] = {
+    "flame": PictureGenerator,
+    "one": PictureGenerator,
+    "pooled": SharedGenerator,
+}
+"""What is trained on the other domains; `one`: with the same sentence for all of them."""
+
+
+def held_out_models(
+    found: ImageSet, held: str, encoder: PictureEncoder, setting: Setting, kit: Kit, names: Sequence[str] = tuple(MAKES)
+) -> tuple[Group, dict[str, PictureGenerator]]:
+    """The other domains of a set, and what is trained on them; read from the work folder where it is there."""
+    others = [d for d in found.domains if d != held]
+    group = read_group(found, encoder, kit.embed, domains=others, written=kit.written, cache=kit.cache)
+    tasks = training_tasks(found, others, group, encoder, setting, kit)
+    alike = [replace(t, descriptions=kit.embed([ONE_SENTENCE])) for t in tasks]
+    made = {name: _seeded(encoder, group, setting, MAKES[name]) for name in names}
+    for name, generator in made.items():
+        seen = alike if name == "one" else tasks
+        _trained(f"{found.name}-{held}-{name}", generator, seen, encoder, setting, kit)
+    return group, made
+
+
+def held_out_scores(
+    found: ImageSet, held: str, encoder: PictureEncoder, setting: Setting, kit: Kit
+) -> dict[str, Scores]:
+    """Every method on the test pictures of a domain that none of them was trained on."""
+    group, models = held_out_models(found, held, encoder, setting, kit)
+    models["untrained"] = _seeded(encoder, group, setting, PictureGenerator)
+    test, labelled = (_task(found, held, part, encoder, group, kit) for part in ("test", "train"))
+    by_pixels, by_hand = found.domains[held].sentences(), kit.written[f"{found.name}/{held}"]
+    others = [s for d in found.domains if d != held for s in _two_of_each(found, d, kit)]
+
+    def scores(model: str, sentences: Sequence[str]) -> list[Scores]:
+        return [
+            top_scores(domain_logits(models[model], encoder, test.inputs[0], d, group.words), test.y)
+            for d in kit.embed(sentences)
+        ]
+
+    def mean(model: str, sentences: Sequence[str] = (ONE_SENTENCE,)) -> Scores:
+        return _mean(scores(model, sentences))
+
+    def few(model: str, *, prior: bool = True) -> Scores:
+        return few_scores(models[model], kit.embed(by_pixels)[0], test, labelled, encoder, prior=prior)
+
+    pixels, hand = scores("flame", by_pixels), scores("flame", by_hand)
+
+    return {
+        **frozen_baselines(group, test, encoder, models["untrained"]),
+        CENTRED: centred_scores(group, test, labelled, encoder, models["untrained"]),
+        "untrained generator (its head: solved on frozen features)": mean("untrained"),
+        "pooled model: one adapter and head": mean("pooled"),
+        "generator trained with one sentence for all": mean("one"),
+        "FLAME": _mean([*pixels, *hand]),
+        "FLAME, sentences from pixels": _mean(pixels),
+        "FLAME, sentences by hand": _mean(hand),
+        "control: another domain's sentences": mean("flame", others),
+        "control: domains that do not exist": mean("flame", kit.written["nowhere"]),
+        f"frozen features, {SHOTS} labelled a class only": few("untrained", prior=False),
+        f"untrained generator + {SHOTS} labelled a class": few("untrained"),
+        f"pooled model + {SHOTS} labelled a class": few("pooled"),
+        f"FLAME + {SHOTS} labelled a class": few("flame"),
+    }
+
+
+def training_tasks(
+    found: ImageSet, domains: Sequence[str], group: Group, encoder: PictureEncoder, setting: Setting, kit: Kit
+) -> list[AdapterTask]:
+    """Training pictures of real domains, and with `styles` of made-up ones."""
+    if not setting.styles:
+        return list(group.tasks)
+    for d in domains:
+        if (found.name, d) not in kit.styled:
+            alone = replace(group, tasks=tuple(t for t in group.tasks if t.name == f"{found.name}/{d}"))
+            kit.styled[found.name, d] = made_up_tasks(found, alone, encoder, kit.embed, cache=kit.cache)
+    return [*group.tasks, *(t for d in domains for t in kit.styled[found.name, d])]
+
+
+def frozen_baselines(
+    group: Group, test: AdapterTask, encoder: PictureEncoder, generator: PictureGenerator
+) -> dict[str, Scores]:
+    """Nearest class mean and logistic regression on the base model's features of the pooled training domains."""
+    from sklearn.linear_model import LogisticRegression
+
+    features = generator.standard(torch.cat([encoder.features(t.inputs[0]) for t in group.tasks])).detach()
+    y, asked = torch.cat([t.y for t in group.tasks]), generator.standard(encoder.features(test.inputs[0])).detach()
+    means = torch.stack([features[y == i].mean(0) for i in range(len(group.words))])
+    logistic = LogisticRegression(C=1.0, max_iter=300).fit(features.numpy(), y.numpy())
+    logits = torch.from_numpy(logistic.decision_function(asked.numpy())).float()
+    logits = torch.cat([-logits[:, None], logits[:, None]], 1) if logits.dim() == 1 else logits
+    return {
+        "nearest class mean, frozen features": top_scores(-torch.cdist(asked, means), test.y),
+        "logistic regression, frozen features": top_scores(logits, test.y),
+    }
+
+
+@torch.inference_mode()
+def centred_scores(
+    group: Group, test: AdapterTask, unlabelled: AdapterTask, encoder: PictureEncoder, generator: PictureGenerator
+) -> Scores:
+    """A head solved on features that are centred domain by domain, with unlabelled pictures of the held-out one.
+
+    No description is read: it is what knowing the mean of the domain's features would give.
+    """
+
+    def features(task: AdapterTask) -> Tensor:
+        return generator.standard(encoder.features(task.inputs[0]))
+
+    seen = torch.cat([f - f.mean(0) for f in map(features, group.tasks)])
+    hot = nn.functional.one_hot(torch.cat([t.y for t in group.tasks]), len(group.words))[None].float()
+    weight, bias = solve_head(generator, seen[None], hot, None, torch.zeros(1, generator.config.d_latent))
+    asked = features(test) - features(unlabelled).mean(0)
+    return top_scores(asked @ weight[0].mT + bias[0], test.y)
+
+
+@torch.inference_mode()
+def few_scores(
+    generator: PictureGenerator,
+    description: Tensor,
+    test: AdapterTask,
+    labelled: AdapterTask,
+    encoder: PictureEncoder,
+    *,
+    prior: bool = True,
+) -> Scores:
+    """A head solved on labelled pictures of the held-out domain; without `prior` from nothing but these."""
+    words = torch.stack([w[0] for w in labelled.words])
+    places = torch.cat([(labelled.y == i).nonzero()[:SHOTS, 0] for i in range(len(words))])
+    z = generator.latent(description[None])
+    made = {name: value.detach() for name, value in generator.adapters(z).items()}
+    seen, asked = (generator.standard(encoder.features(x, made)) for x in (labelled.inputs[0][places], test.inputs[0]))
+    hot = nn.functional.one_hot(labelled.y[places], len(words))[None].float()
+    rows = generator.head_rows(words[None], z) if prior else None
+    weight, bias = solve_head(generator, seen[None], hot, rows, z)
+    return top_scores(asked @ weight[0].mT + bias[0], test.y)
+
+
+def _trained(
+    name: str,
+    generator: PictureGenerator,
+    tasks: Sequence[AdapterTask],
+    encoder: PictureEncoder,
+    setting: Setting,
+    kit: Kit,
+) -> PictureGenerator:
+    """Train, or read what an earlier start of this experiment trained."""
+    place = kit.work / f"{name}-{setting.name.replace(', ', '-').replace(' ', '')}-{setting.steps}.pt"
+    if place.is_file():
+        generator.load_state_dict(torch.load(place, weights_only=True))
+        return generator.eval()
+    stream = StreamConfig(rows=setting.rows, support=(setting.rows // 4, setting.rows // 2), noise=0.3)
+    config = replace(
+        picture_config(600.0, steps=setting.steps, learning_rate=setting.learning_rate, seed=setting.seed),
+        stream=stream,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        fit(generator, config, tasks, encoder, Path(folder))
+    kit.work.mkdir(parents=True, exist_ok=True)
+    torch.save(generator.state_dict(), place)
+    return generator.eval()
+
+
+def _seeded(encoder: PictureEncoder, group: Group, setting: Setting, make: type[PictureGenerator]) -> PictureGenerator:
+    torch.manual_seed(setting.seed)
+    return new_generator(encoder, [group], make)
+
+
+def _task(found: ImageSet, domain: str, part: str, encoder: PictureEncoder, group: Group, kit: Kit) -> AdapterTask:
+    return domain_task(
+        encoder,
+        found,
+        found.domains[domain],
+        part,
+        descriptions=_sentences(found, domain, kit),
+        words=group.words,
+        cache=kit.cache,
+    )
+
+
+def _sentences(found: ImageSet, domain: str, kit: Kit) -> Tensor:
+    return kit.embed([*found.domains[domain].sentences(), *kit.written[f"{found.name}/{domain}"]])
+
+
+def _two_of_each(found: ImageSet, domain: str, kit: Kit) -> list[str]:
+    """Two sentences from pixels and two by hand."""
+    return [*found.domains[domain].sentences()[:2], *kit.written[f"{found.name}/{domain}"][:2]]
+
+
+def _mean(rows: Sequence[Scores]) -> Scores:
+    one, three, five = np.array(rows).mean(0).tolist()
+    return one, three, five

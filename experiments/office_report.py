@@ -1,0 +1,64 @@
+"""The figures of held-out domains as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from flame.image_sets import ImageSet
+
+PAIRS = (
+    ("FLAME", "pooled model: one adapter and head"),
+    ("FLAME", "generator trained with one sentence for all"),
+    ("FLAME", "control: another domain's sentences"),
+    ("FLAME", "control: domains that do not exist"),
+    ("FLAME", "untrained generator (its head: solved on frozen features)"),
+    ("FLAME", "logistic regression, frozen features"),
+)
+"""What is compared over all held-out domains."""
+
+
+def zero_shot_markdown(cases: Sequence[dict[str, Any]], sets: Sequence[ImageSet]) -> str:
+    """A table per setting and set, means over seeds, and the differences that the description makes."""
+    parts = []
+    for setting in dict.fromkeys(_without_seed(c["setting"]) for c in cases):
+        own = [c for c in cases if _without_seed(c["setting"]) == setting]
+        parts.append(f"## {setting}")
+        parts += [_table([c for c in own if c["set"] == s.name], s) for s in sets]
+        parts.append(_differences(own))
+    return "\n\n".join(p for p in parts if p)
+
+
+def _table(cases: Sequence[dict[str, Any]], found: ImageSet) -> str:
+    domains = [d for d in found.domains if any(c["held"] == d for c in cases)]
+    if not domains:
+        return ""
+    seeds = {c["setting"] for c in cases}
+    header = [found.title, *(f"→ {d}" for d in domains), "Average", "Top-3", "Top-5"]
+    lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
+    for method in cases[0]["scores"]:
+        rows = np.array([np.mean([c["scores"][method] for c in cases if c["held"] == d], axis=0) for d in domains])
+        cells = [f"{100 * v:.1f}" for v in (*rows[:, 0], *rows.mean(0))]
+        lines.append("| " + " | ".join([method, *cells]) + " |")
+    return "\n".join([*lines, "", f"{len(seeds)} seed(s); accuracy on test pictures of the domain that was held out."])
+
+
+def _differences(cases: Sequence[dict[str, Any]]) -> str:
+    """Mean difference in points over held-out domains and seeds, and its standard error over domains."""
+    lines = ["| Difference in accuracy, points | Mean | Standard error over domains | Better in |", "|---" * 4 + "|"]
+    domains = list(dict.fromkeys((c["set"], c["held"]) for c in cases))
+    for one, other in PAIRS:
+        gaps = [
+            100 * np.mean([c["scores"][one][0] - c["scores"][other][0] for c in cases if (c["set"], c["held"]) == d])
+            for d in domains
+        ]
+        spread = np.std(gaps, ddof=1) / len(gaps) ** 0.5 if len(gaps) > 1 else 0.0
+        better = f"{sum(g > 0 for g in gaps)} of {len(gaps)}"
+        lines.append(f"| {one} less {other} | {np.mean(gaps):+.1f} | {spread:.1f} | {better} |")
+    return "\n".join(lines)
+
+
+def _without_seed(name: str) -> str:
+    return name.rsplit(", seed", 1)[0]

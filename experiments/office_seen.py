@@ -1,0 +1,149 @@
+"""Domains that were trained on (table 3), and generated weights as a start for ordinary training (table 6, figure 3).
+
+Everything starts from pictures that are decoded; only the layers behind the frozen early ones are trained, also by
+`Finetune`, because a pass through the whole network takes a CPU ten times as long.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from experiments.office_models import Scores, top_scores
+from flame.image_features import PictureEncoder
+from flame.image_sets import ImageDomain, ImageSet
+from flame.metadata import Metadata
+from hypernet.adapters.pictures import PictureGenerator
+from targets import Weights
+from targets.vision import forward_logits
+from targets.vision_networks import head_of, run_steps, steps
+
+PAPER_EPOCHS = 400
+"""Of LoRA and Finetune in table 3; seconds are measured on few epochs and scaled to these."""
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One training from one start."""
+
+    validation: list[float]
+    """Accuracy before training and after every epoch."""
+    test: list[Scores]
+    """As `validation`."""
+    train_seconds: float
+
+    @property
+    def best(self) -> int:
+        """The first epoch with the best validation accuracy; 0: the start itself."""
+        return self.validation.index(max(self.validation))
+
+
+Parts = dict[str, tuple[Tensor, Tensor]]
+"""train, validation, test: what the early layers made of the pictures, and the labels."""
+
+
+def parts_of(encoder: PictureEncoder, found: ImageSet, domain: ImageDomain, cache: Any) -> Parts:
+    """A domain's pictures behind the early layers."""
+    inputs = encoder.cached_prefix(f"{found.name}-{domain.name}", domain.pictures, cache)
+    y = torch.from_numpy(domain.y).long()
+    return {p: (inputs[domain.rows(p)].float(), y[domain.rows(p)]) for p in ("train", "validation", "test")}
+
+
+def merged(encoder: PictureEncoder, weights: Weights) -> nn.Module:
+    """An ordinary network that holds generated tensors."""
+    k = weights[f"{encoder.head}.weight"].shape[1]
+    model = encoder.target.build(Metadata(task="img_cls", out_dim=k, arch="mobilenet_v3_small"), encoder.base)
+    return encoder.target.merge(model, weights)
+
+
+def plain_start(encoder: PictureEncoder, n_classes: int, seed: int) -> Weights:
+    """The base model with a fresh classifier."""
+    torch.manual_seed(seed)
+    made = {s.name: torch.zeros(1, *s.shape) for s in encoder.specs}
+    fresh = nn.Linear(encoder.d_feature, n_classes)
+    return {**made, f"{encoder.head}.weight": fresh.weight[None], f"{encoder.head}.bias": fresh.bias[None]}
+
+
+def finetune(
+    encoder: PictureEncoder, weights: Weights, parts: Parts, *, epochs: int, learning_rate: float, seed: int
+) -> Curve:
+    """Train all convolutions behind the early layers, and the classifier; normalisations stay (appendix B)."""
+    model = merged(encoder, weights)
+    late = {
+        id(p) for name, step in steps(model)[encoder.skip :] if isinstance(step, nn.Module) for p in step.parameters()
+    }
+    late |= {id(p) for p in head_of(model).parameters()}
+    trained = [p for p in model.parameters() if id(p) in late and p.requires_grad]
+    run = run_steps(steps(model)[encoder.skip :])
+    return _fit(lambda x: head_of(model)(run(x)), trained, parts, epochs=epochs, rate=learning_rate, seed=seed)
+
+
+def lora(
+    encoder: PictureEncoder, n_classes: int, parts: Parts, *, epochs: int, learning_rate: float, seed: int
+) -> Curve:
+    """Train FLAME's own adapters and a classifier from nothing on one domain."""
+    torch.manual_seed(seed)
+    made = {s.name: (torch.randn(1, *s.shape) * s.init_std).requires_grad_() for s in encoder.specs}
+    fresh = nn.Linear(encoder.d_feature, n_classes)
+    made[f"{encoder.head}.weight"] = fresh.weight.detach()[None].clone().requires_grad_()
+    made[f"{encoder.head}.bias"] = fresh.bias.detach()[None].clone().requires_grad_()
+
+    def forward(x: Tensor) -> Tensor:
+        return forward_logits(encoder.model, made, x[None], skip=encoder.skip)[0]
+
+    return _fit(forward, list(made.values()), parts, epochs=epochs, rate=learning_rate, seed=seed)
+
+
+def _fit(
+    forward: Callable[[Tensor], Tensor],
+    trained: Sequence[Tensor],
+    parts: Parts,
+    *,
+    epochs: int,
+    rate: float,
+    seed: int,
+) -> Curve:
+    optimiser = torch.optim.Adam(list(trained), lr=rate, weight_decay=0.0)
+    draws, seconds = torch.Generator().manual_seed(seed), 0.0
+    x, y = parts["train"]
+    curve = Curve([], [], 0.0)
+    _look(forward, parts, curve)
+    for _ in range(epochs):
+        started = time.perf_counter()
+        for rows in torch.randperm(len(y), generator=draws).split(BATCH):
+            optimiser.zero_grad()
+            nn.functional.cross_entropy(forward(x[rows]), y[rows]).backward()
+            optimiser.step()
+        seconds += time.perf_counter() - started
+        _look(forward, parts, curve)
+    return Curve(curve.validation, curve.test, seconds)
+
+
+@torch.no_grad()
+def _look(forward: Callable[[Tensor], Tensor], parts: Parts, curve: Curve) -> None:
+    logits = {p: torch.cat([forward(x) for x in parts[p][0].split(2 * BATCH)]) for p in ("validation", "test")}
+    curve.validation.append(top_scores(logits["validation"], parts["validation"][1])[0])
+    curve.test.append(top_scores(logits["test"], parts["test"][1]))
+
+
+def written(encoder: PictureEncoder, generator: PictureGenerator, description: Tensor, words: Tensor) -> Weights:
+    """What the generator writes for one description, without gradients."""
+    made = generator.write(description[None], words[None], head=encoder.head)
+    return {name: copy.copy(value.detach()) for name, value in made.items()}
+
+
+def seconds_of_prefix(encoder: PictureEncoder, domain: ImageDomain, parts: Sequence[str]) -> float:
+    """Seconds that the early layers take for the pictures of some parts, timed on 32 of them."""
+    n = sum(len(domain.rows(p)) for p in parts)
+    some = domain.pictures[:32]
+    encoder.prefix(some)
+    started = time.perf_counter()
+    encoder.prefix(some)
+    return (time.perf_counter() - started) * n / len(some)

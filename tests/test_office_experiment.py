@@ -1,0 +1,118 @@
+"""The experiment on described domains, on made-up pictures and a small random network."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from flame.errors import MissingExtraError
+from targets.vision_networks import new_network
+
+try:
+    new_network("resnet18")
+except MissingExtraError:
+    pytest.skip("needs torchvision", allow_module_level=True)
+
+from experiments import office
+from experiments.office_models import Kit, Setting, SharedGenerator, held_out_models, held_out_scores, top_scores
+from experiments.office_quick import WRITTEN, quick_embedding, quick_encoder, quick_set
+from experiments.office_report import PAIRS, zero_shot_markdown
+from experiments.office_seen import finetune, lora, parts_of, plain_start
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def kit(tmp_path):
+    return Kit(quick_embedding, WRITTEN, tmp_path, tmp_path)
+
+
+def test_the_quick_run_prints_every_control_and_keeps_its_figures(tmp_path):
+    environment = {**os.environ, "FLAME_DATA": "", "OMP_NUM_THREADS": "1"}
+    run = subprocess.run(
+        [sys.executable, "-m", "experiments.office", "--quick", "--styles", "no", "--output", str(tmp_path / "office")],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert run.returncode == 0, run.stderr
+    for method in ("pooled model", "untrained generator", "domains that do not exist", "another domain's sentences"):
+        assert method in run.stdout
+    cases = json.loads((tmp_path / "office.json").read_text("utf8"))["cases"]
+    assert [c["held"] for c in cases] == ["bright", "dark", "grey"]
+    assert str(tmp_path) not in (tmp_path / "office.md").read_text("utf8")
+
+
+@pytest.mark.parametrize("stage", ["seen", "start"])
+def test_the_other_stages_run(stage, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    office.main(["--quick", "--stage", stage, "--work", str(tmp_path), "--output", str(tmp_path / stage)])
+    shown = capsys.readouterr().out
+    assert ("Relative" if stage == "seen" else "fresh classifier") in shown
+    assert (tmp_path / f"{stage}.json").is_file()
+    assert (tmp_path / "start.png").is_file() == (stage == "start")
+
+
+def test_a_held_out_domain_is_never_trained_on(kit, monkeypatch):
+    seen = []
+    original = office.held_out_scores.__globals__["_trained"]
+
+    def watched(name, generator, tasks, *rest):
+        seen.extend(t.name for t in tasks)
+        return original(name, generator, tasks, *rest)
+
+    monkeypatch.setitem(office.held_out_scores.__globals__, "_trained", watched)
+    held_out_scores(quick_set(), "dark", quick_encoder(), Setting(styles=True, steps=1), kit)
+    assert seen
+    assert not any("dark" in name for name in seen)
+
+
+def test_the_pooled_model_ignores_descriptions_and_starts_from_the_same_head(kit):
+    found, encoder = quick_set(), quick_encoder()
+    group, models = held_out_models(found, "dark", encoder, Setting(steps=2), kit, ("pooled",))
+    pooled = models["pooled"]
+    assert isinstance(pooled, SharedGenerator)
+    one, other = (pooled.write(d[None], group.words[None], head=encoder.head) for d in group.tasks[0].descriptions[:2])
+    for name, value in one.items():
+        torch.testing.assert_close(value, other[name])
+
+
+def test_a_trained_model_is_read_back(kit):
+    found, encoder = quick_set(), quick_encoder()
+    _, first = held_out_models(found, "dark", encoder, Setting(steps=2), kit, ("flame",))
+    _, again = held_out_models(found, "dark", encoder, Setting(steps=2), kit, ("flame",))
+    for one, other in zip(first["flame"].state_dict().values(), again["flame"].state_dict().values(), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_ordinary_training_learns_its_domain(kit, tmp_path):
+    found, encoder = quick_set(), quick_encoder()
+    parts = parts_of(encoder, found, found.domains["bright"], tmp_path)
+    tuned = finetune(encoder, plain_start(encoder, 3, 0), parts, epochs=6, learning_rate=1e-3, seed=0)
+    adapted = lora(encoder, 3, parts, epochs=6, learning_rate=1e-2, seed=0)
+    for curve in (tuned, adapted):
+        assert max(curve.validation) > 0.5
+        assert len(curve.validation) == len(curve.test) == 7
+        assert curve.validation[curve.best] == max(curve.validation)
+
+
+def test_top_scores_count_the_first_three_and_five():
+    logits = torch.tensor([[5.0, 4, 3, 2, 1, 0], [5, 4, 3, 2, 1, 0], [5, 4, 3, 2, 1, 0]])
+    assert top_scores(logits, torch.tensor([0, 2, 5])) == pytest.approx((1 / 3, 2 / 3, 2 / 3))
+
+
+def test_the_report_says_what_the_description_adds():
+    scores = {method: [0.5, 0.7, 0.9] for pair in PAIRS for method in pair}
+    cases = [
+        {"set": "made-up", "held": held, "setting": "lora, seed 0", "scores": {**scores, "FLAME": [0.6, 0.8, 1.0]}}
+        for held in ("bright", "dark")
+    ]
+    text = zero_shot_markdown(cases, [quick_set()])
+    assert "| FLAME less pooled model: one adapter and head | +10.0 | 0.0 | 2 of 2 |" in text
+    assert "| FLAME | 60.0 | 60.0 | 60.0 | 80.0 | 100.0 |" in text
