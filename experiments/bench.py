@@ -21,7 +21,7 @@ import torch
 
 import flame
 from flame.api import any_table_way, write_model
-from flame.tables import TABLES, load_table, split_table
+from flame.table.tables import TABLES, load_table, split_table
 from targets import Target
 
 DESCRIPTION = "Tell three iris species apart from petal and sepal sizes."

@@ -31,7 +31,7 @@ from experiments.report import processor
 from experiments.text_baselines import Trained, train
 from experiments.text_kit import TextKit, from_rows, load_kit
 from experiments.text_zero_shot import CHECKPOINT
-from flame.text_tasks import TextRows, TextTask, read_text_rows, read_text_task, text_task_names
+from flame.text.tasks import TextRows, TextTask, read_text_rows, read_text_task, text_task_names
 
 TASKS = ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli")
 QUICK = ("sst2", "stsb", "rte")

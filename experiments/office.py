@@ -26,9 +26,9 @@ from experiments.office_models import Kit, Scores, Setting, held_out_scores
 from experiments.office_quick import WRITTEN, quick_embedding, quick_encoder, quick_set
 from experiments.office_report import zero_shot_markdown
 from experiments.report import processor
-from flame.image_features import PictureEncoder, picture_encoder
-from flame.image_sets import IMAGE_SETS, ImageSet, image_folder, load_image_set
-from flame.image_training import read_written, word_embedding
+from flame.picture.features import PictureEncoder, picture_encoder
+from flame.picture.sets import IMAGE_SETS, ImageSet, image_folder, load_image_set
+from flame.picture.training import read_written, word_embedding
 
 HERE = Path(__file__).parent
 WRITTEN_FILE = HERE / "image_requests.json"

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from flame.image_features import PictureEncoder, domain_task
-from flame.image_fitting import fit, picture_config
-from flame.image_sets import ImageSet
-from flame.image_training import Embed, Group, domain_logits, made_up_tasks, new_generator, read_group
+from flame.picture.features import PictureEncoder, domain_task
+from flame.picture.fitting import fit, picture_config
+from flame.picture.sets import ImageSet
+from flame.picture.training import Embed, Group, domain_logits, made_up_tasks, new_generator, read_group
 from hypernet.adapters.pictures import PictureGenerator
 from hypernet.adapters.solve import Rows, solve_head
 from hypernet.adapters.stream import AdapterTask, StreamConfig

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from flame.image_features import PictureEncoder
-from flame.image_sets import ImageDomain, ImageSet
-from flame.picture_facts import picture_facts
+from flame.picture.facts import picture_facts
+from flame.picture.features import PictureEncoder
+from flame.picture.sets import ImageDomain, ImageSet
 from targets.vision_networks import new_network
 from targets.vision_weights import BaseWeights
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from flame.image_sets import ImageSet
+from flame.picture.sets import ImageSet
 
 PAIRS = (
     ("FLAME", "pooled model: one adapter and head"),

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from experiments.office_models import Scores, top_scores
-from flame.image_features import PictureEncoder
-from flame.image_sets import ImageDomain, ImageSet
 from flame.metadata import Metadata
+from flame.picture.features import PictureEncoder
+from flame.picture.sets import ImageDomain, ImageSet
 from hypernet.adapters.pictures import PictureGenerator
 from targets import Weights
 from targets.vision import forward_logits

@@ -25,9 +25,9 @@ from experiments.office_seen import (
     written,
 )
 from experiments.plots import figure
-from flame.image_features import PictureEncoder
-from flame.image_sets import ImageSet
-from flame.image_training import Group, domain_logits, new_generator, read_group
+from flame.picture.features import PictureEncoder
+from flame.picture.sets import ImageSet
+from flame.picture.training import Group, domain_logits, new_generator, read_group
 from hypernet.adapters.picture_checkpoint import load_picture_generator
 from hypernet.adapters.pictures import PictureGenerator
 

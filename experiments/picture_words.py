@@ -29,9 +29,9 @@ import numpy as np
 
 from experiments.report import processor
 from experiments.requirements import find_folder
-from flame.picture_facts import PictureFacts, gather, measure
-from flame.picture_words import picture_words, told
-from flame.pictures import from_pillow
+from flame.picture.facts import PictureFacts, gather, measure
+from flame.picture.pictures import from_pillow
+from flame.picture.words import picture_words, told
 
 N_PICTURES, N_QUICK = 240, 60
 """Pictures of a domain; fewer where a class has fewer."""

@@ -12,7 +12,7 @@ from flame.data import DataBatch
 from flame.errors import FlameError
 from flame.llm.writer import LLMWriter
 from flame.plan import plan
-from flame.tables import TABLES
+from flame.table.tables import TABLES
 
 SETTINGS = {
     "description and all rows": (True, "all"),

@@ -18,7 +18,7 @@ import pandas as pd
 from experiments.requirement_scores import Truth
 from flame.data import DataBatch, read_data
 from flame.errors import DataError
-from flame.tables import TABLES, load_table, split_table
+from flame.table.tables import TABLES, load_table, split_table
 
 WORDS = Path(__file__).parent / "requirements_data"
 MODALITIES = ("tables", "texts", "images")

@@ -33,7 +33,10 @@ FLAME_CODE = [
         f"hypernet/tables/{name}.py"
         for name in ("encoding", "generator", "head", "look", "network", "shrinkage", "support", "units")
     ),
-    *(f"flame/{name}.py" for name in ("any_table", "columns", "estimators", "inputs", "preprocessing")),
+    *(
+        f"flame/{name}.py"
+        for name in ("columns", "inputs", "table/any_table", "table/estimators", "table/preprocessing")
+    ),
     "targets/step_mlp.py",
 ]
 """What FLAME's results depend on besides its checkpoint."""
@@ -171,7 +174,7 @@ def _recipe(**settings: Any) -> Callable[[str, int], ClosedForm]:
 
 def flame_model(kind: str, seed: int, *, scale: Literal["base", "large"] = "base", generator: Any = None) -> Any:
     """The estimator of the library; `generator` None is the checkpoint it ships."""
-    from flame.estimators import FlameClassifier, FlameRegressor
+    from flame.table.estimators import FlameClassifier, FlameRegressor
 
     estimator = FlameClassifier if kind == "classification" else FlameRegressor
     return estimator(scale=scale, generator=generator, random_state=seed)
@@ -212,8 +215,8 @@ def flame_methods(folder: str | None = None) -> dict[str, Method]:
 @lru_cache(maxsize=4)
 def generator_version(folder: str | None) -> str:
     """The start of the fingerprint of a generator for tables."""
-    from flame.any_table import fingerprint
     from flame.api import any_table_way
+    from flame.table.any_table import fingerprint
     from hypernet.tables.checkpoint import load_table_generator
 
     place = any_table_way(folder).generator

@@ -28,10 +28,10 @@ from experiments.report import Row, markdown, processor
 from flame.data import DataBatch, read_data
 from flame.finetune import fit_module
 from flame.metadata import Metadata
-from flame.preprocessing import TablePreprocessor
 from flame.requirement import OfflineWriter, gather_facts
-from flame.tables import TABLES, load_table, split_table
-from flame.training import encode_rows, fit_generator, prepare_task, untrained_generator
+from flame.table.preprocessing import TablePreprocessor
+from flame.table.tables import TABLES, load_table, split_table
+from flame.table.training import encode_rows, fit_generator, prepare_task, untrained_generator
 from hypernet.config import ExperimentConfig, read_config
 from hypernet.generator import ParameterGenerator
 from requirements_prompts import held_out_descriptions

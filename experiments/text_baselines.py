@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from flame.text_encoding import TextEncoder
-from flame.text_tasks import TextRows, TextTask
+from flame.text.encoding import TextEncoder
+from flame.text.tasks import TextRows, TextTask
 from targets import Weights
 
 BATCH = 32

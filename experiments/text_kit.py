@@ -11,10 +11,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from flame.base_models import find_base
 from flame.errors import CheckpointError
-from flame.text_encoding import TextEncoder
-from flame.text_tasks import TextRows, TextTask
+from flame.text.base_models import find_base
+from flame.text.encoding import TextEncoder
+from flame.text.tasks import TextRows, TextTask
 from hypernet.adapters import AdapterGenerator, load_adapter_generator, solve_head
 from targets import Weights
 

@@ -28,7 +28,7 @@ from torch import Tensor
 
 from experiments.report import processor
 from experiments.text_kit import TextKit, from_rows, from_words, load_kit
-from flame.text_tasks import TextRows, TextTask, read_text_rows, read_text_task, text_task_names
+from flame.text.tasks import TextRows, TextTask, read_text_rows, read_text_task, text_task_names
 
 CHECKPOINT = Path(__file__).parents[1] / "flame" / "checkpoints" / "texts-minilm"
 QUICK = {"fdumtl_books", "banking77", "ag_news_7600", "superglue_cb"}

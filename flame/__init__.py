@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from flame.api import builtin_checkpoints, generate_model, load, load_generator
     from flame.data import DataBatch, read_data
     from flame.errors import FlameError
-    from flame.estimators import FlameClassifier, FlameRegressor
     from flame.metadata import Metadata
     from flame.model import GeneratedModel
     from flame.plan import Plan, plan
     from flame.route import Route
-    from flame.tables import load_table, split_table
+    from flame.table.estimators import FlameClassifier, FlameRegressor
+    from flame.table.tables import load_table, split_table
+    from flame.table.training import train
     from flame.taskspec import TaskSpec
-    from flame.training import train
     from flame.understand import understand
 
 __all__ = [
@@ -48,9 +48,9 @@ __all__ = [
 # Importing torch takes seconds; a name is imported when it is first used.
 _HOMES = {
     "DataBatch": "flame.data",
-    "FlameClassifier": "flame.estimators",
+    "FlameClassifier": "flame.table.estimators",
     "FlameError": "flame.errors",
-    "FlameRegressor": "flame.estimators",
+    "FlameRegressor": "flame.table.estimators",
     "GeneratedModel": "flame.model",
     "Metadata": "flame.metadata",
     "Plan": "flame.plan",
@@ -60,11 +60,11 @@ _HOMES = {
     "generate_model": "flame.api",
     "load": "flame.api",
     "load_generator": "flame.api",
-    "load_table": "flame.tables",
+    "load_table": "flame.table.tables",
     "plan": "flame.plan",
     "read_data": "flame.data",
-    "split_table": "flame.tables",
-    "train": "flame.training",
+    "split_table": "flame.table.tables",
+    "train": "flame.table.training",
     "understand": "flame.understand",
 }
 

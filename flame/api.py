@@ -10,9 +10,6 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flame.any_table import CHECKPOINT as ANY_TABLE
-from flame.any_table import AnyTableWay
-from flame.any_text import AnyTextWay
 from flame.data import DataBatch
 from flame.errors import CheckpointError, DataError, RouteError, did_you_mean
 from flame.metadata import TABULAR, Scale
@@ -21,7 +18,10 @@ from flame.plan import check_request, read_batch
 from flame.requirement import OfflineWriter, RequirementWriter, decide_metadata, with_resources
 from flame.route import Proposal, Way, choose
 from flame.saving import load_model
-from flame.task_heads import TaskHeadWay
+from flame.table.any_table import CHECKPOINT as ANY_TABLE
+from flame.table.any_table import AnyTableWay
+from flame.table.task_heads import TaskHeadWay
+from flame.text.any_text import AnyTextWay
 from hypernet.generator import ParameterGenerator
 from hypernet.tables import TableGenerator
 
@@ -206,7 +206,7 @@ def any_text_way(
     generator: str | Path | AdapterGenerator | None = None,
 ) -> AnyTextWay:
     """The way for texts; the built-in generator and its base model if none is given."""
-    from flame.text_generators import CHECKPOINT, text_writer
+    from flame.text.generators import CHECKPOINT, text_writer
 
     return AnyTextWay(cache(lambda: text_writer(base_model, generator, built_in=BUILTIN / CHECKPOINT)), labels)
 

@@ -17,9 +17,9 @@ import pandas as pd
 from flame.columns import Column, distinct_cells, plain, shorten, take, type_column
 from flame.errors import DataError, did_you_mean
 from flame.modality import Choice, Modality, check_modality, choose_modality
-from flame.picture_sources import as_frame, read_pictures
+from flame.picture.sources import as_frame, read_pictures
 from flame.reading import to_frame
-from flame.texts import read_texts
+from flame.text.reading import read_texts
 
 __all__ = ["Column", "DataBatch", "Modality", "plain", "read_data", "read_labelled", "read_rows"]
 
@@ -33,7 +33,7 @@ class DataBatch:
 
     `features` holds the input columns, `labels` the target of the same rows (None: not labelled). A text is one column
     of str, a pair of texts two ("" where one is missing); an image is one column named "image" of paths (str), Pillow
-    images or uint8 arrays (h, w, 3) or (h, w), which `flame.pictures.open_picture` opens; all else is a table.
+    images or uint8 arrays (h, w, 3) or (h, w), which `flame.picture.pictures.open_picture` opens; all else is a table.
     """
 
     modality: Modality

@@ -15,9 +15,9 @@ import torch
 import flame
 from flame.data import read_data
 from flame.finetune import fit_module
-from flame.preprocessing import TablePreprocessor
-from flame.tables import TABLES, load_table, split_table
-from flame.training import encode_rows
+from flame.table.preprocessing import TablePreprocessor
+from flame.table.tables import TABLES, load_table, split_table
+from flame.table.training import encode_rows
 from targets import get_target
 
 DEMO_TABLES = {

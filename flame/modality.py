@@ -11,8 +11,8 @@ import pandas as pd
 
 from flame.columns import is_missing
 from flame.errors import DataError, did_you_mean
-from flame.pictures import holds_picture, is_picture_path
-from flame.texts import holds_words, looks_free, named_like_text, pair_by_name
+from flame.picture.pictures import holds_picture, is_picture_path
+from flame.text.reading import holds_words, looks_free, named_like_text, pair_by_name
 
 Modality = Literal["table", "text", "text_pair", "image"]
 

@@ -14,9 +14,9 @@ import pandas as pd
 
 from flame.data import DataBatch
 from flame.errors import DataError
-from flame.picture_facts import picture_facts
-from flame.picture_words import picture_words
-from flame.texts import N_CHARACTERS, SMALL_WORDS, n_words
+from flame.picture.facts import picture_facts
+from flame.picture.words import picture_words
+from flame.text.reading import N_CHARACTERS, SMALL_WORDS, n_words
 
 N_TEXTS = 500
 """Rows of texts that are looked at, evenly spread."""

@@ -15,11 +15,11 @@ from dataclasses import asdict, dataclass, replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from flame.class_names import class_names
 from flame.data import DataBatch, read_data, refuse_one_class
 from flame.errors import DataError, FlameError, MetadataError
 from flame.metadata import CLASSIFICATION, TABULAR, Metadata, parse_metadata
 from flame.requirement import OfflineWriter, RequirementWriter, decide_metadata, gather_facts, unknown
+from flame.text.class_names import class_names
 from requirements_prompts import TaskFacts
 
 if TYPE_CHECKING:

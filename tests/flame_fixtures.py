@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from flame import GeneratedModel, generate_model, load_generator
-from flame.tables import TABLES, Split, load_table, split_table
-from flame.training import fit_generator, prepare_task
+from flame.table.tables import TABLES, Split, load_table, split_table
+from flame.table.training import fit_generator, prepare_task
 from hypernet.config import ExperimentConfig, TrainConfig
 from hypernet.encoder import EncoderConfig
 from hypernet.generator import GeneratorConfig, ParameterGenerator

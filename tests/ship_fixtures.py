@@ -12,8 +12,8 @@ import pandas as pd
 import torch
 
 from flame import GeneratedModel, Metadata, read_data
-from flame.preprocessing import TablePreprocessor
 from flame.route import Route
+from flame.table.preprocessing import TablePreprocessor
 from targets import get_target
 
 LABELS = ("high", "low", "größer")

@@ -183,7 +183,7 @@ def test_missing_cells_unseen_categories_and_infinite_targets():
 
 
 def test_many_rows_are_thinned_to_bound_the_memory(monkeypatch):
-    monkeypatch.setattr("flame.any_table.MAX_FEATURE_CELLS", 60_000)
+    monkeypatch.setattr("flame.table.any_table.MAX_FEATURE_CELLS", 60_000)
     frame = table(1000, 2, 2)
     frame.loc[999, "y"] = "late"
     model, notes = model_and_notes(frame)

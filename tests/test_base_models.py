@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from flame import base_models
-from flame.base_models import (
+from flame.errors import CheckpointError, DataError, FlameError
+from flame.metadata import Metadata
+from flame.text import base_models
+from flame.text.base_models import (
     MINILM,
     MINILM_PACKAGE,
     MINILM_SHA256,
@@ -21,8 +23,6 @@ from flame.base_models import (
     text_target,
     tokenize_texts,
 )
-from flame.errors import CheckpointError, DataError, FlameError
-from flame.metadata import Metadata
 from targets.text import text_forward
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b", "c", "d", "good", "bad", "film", "was", "the", "very"]

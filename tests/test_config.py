@@ -14,7 +14,7 @@ GOOD = {"name": "toy", "tables": ["iris"]}
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.name)
 def test_the_configurations_of_the_experiments_can_be_read(path):
-    from flame.tables import TABLES
+    from flame.table.tables import TABLES
 
     config = read_config(path)
     assert config.tables

@@ -15,7 +15,7 @@ from toys import SENTENCES
 from transformers import BertConfig, BertModel, DistilBertConfig, DistilBertModel, PreTrainedTokenizerFast
 
 from flame.errors import CheckpointError, ConfigError
-from flame.training import untrained_generator
+from flame.table.training import untrained_generator
 from hypernet.encoder import EncoderConfig, RequirementEncoder, build_encoder, pretrained_tokenizer
 from hypernet.generator import GeneratorConfig, ParameterGenerator
 from hypernet.tokenizer import SPECIAL_TOKENS, tokenize, train_tokenizer

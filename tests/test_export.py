@@ -23,7 +23,7 @@ from flame.export import ExportError, export_model
 from flame.export.card import card_of, made_up_rows
 from flame.export.parity import compare
 from flame.export.runner import Reader, RowError, Runner, card_hash, columns_of, read_csv
-from flame.preprocessing import TablePreprocessor
+from flame.table.preprocessing import TablePreprocessor
 
 for _package in ("onnx", "onnxscript", "onnxruntime"):
     pytest.importorskip(_package, reason=f"needs the extra 'export', which brings {_package}")

@@ -18,12 +18,12 @@ except MissingExtraError:
     pytest.skip("needs torchvision", allow_module_level=True)
 
 from experiments.office_quick import WRITTEN, quick_embedding, quick_encoder, quick_set
-from flame import image_training
-from flame.image_fitting import fit, picture_config
-from flame.image_sets import SHARES, choose, load_image_set, square
-from flame.image_styles import STYLES, restyled
-from flame.image_training import domain_logits, new_generator, read_group, read_written, train_images
 from flame.metadata import Metadata
+from flame.picture import training as image_training
+from flame.picture.fitting import fit, picture_config
+from flame.picture.sets import SHARES, choose, load_image_set, square
+from flame.picture.styles import STYLES, restyled
+from flame.picture.training import domain_logits, new_generator, read_group, read_written, train_images
 from hypernet.adapters.picture_checkpoint import load_picture_generator, save_picture_generator
 from hypernet.adapters.stream import StreamConfig
 
@@ -222,7 +222,7 @@ def test_real_pictures_are_split_the_same_way_and_described_without_labels(tmp_p
 
 @pytest.mark.parametrize("kind", ["lora", "film"])
 def test_only_the_last_layers_are_adapted_and_what_lies_before_runs_once(kind):
-    from flame.image_features import PictureEncoder
+    from flame.picture.features import PictureEncoder
     from targets.vision_weights import BaseWeights
 
     encoder = PictureEncoder(BaseWeights("resnet18", new_network("resnet18", 2).state_dict(), "made up"), kind=kind)

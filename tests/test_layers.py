@@ -37,10 +37,10 @@ LIGHTNING_FILES = {
     "hypernet/adapters/module.py",
 }
 NEED_LIGHTNING = LIGHTNING_FILES | {
-    "flame/pretraining.py",
-    "flame/text_training.py",
-    "flame/image_fitting.py",
-    "flame/image_training.py",
+    "flame/table/pretraining.py",
+    "flame/text/training.py",
+    "flame/picture/fitting.py",
+    "flame/picture/training.py",
 }
 FILES = sorted(p for folder in BELOW for p in (ROOT / folder).rglob("*.py"))
 EVERY_FILE = pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))

@@ -7,8 +7,8 @@ import pytest
 from flame_fixtures import NAMES
 from sklearn.datasets import load_breast_cancer, load_iris, load_wine
 
-from flame.matching import column_similarity, description_scores, match_columns, match_labels, words_of
-from flame.tables import TABLES
+from flame.table.matching import column_similarity, description_scores, match_columns, match_labels, words_of
+from flame.table.tables import TABLES
 from requirements_prompts import table_descriptions
 
 IRIS = list(TABLES["iris"].columns)

@@ -15,7 +15,7 @@ from pandas.testing import assert_frame_equal
 from flame import generate_model, read_data
 from flame.data import DataBatch
 from flame.errors import DataError, RouteError
-from flame.tables import TABLES, load_table
+from flame.table.tables import TABLES, load_table
 
 REVIEWS = ["a gripping film", "it drags on and on", "What a mess!", "the cast is superb"]
 ANSWERS = ["it holds you to the end", "the plot goes nowhere", "nothing works here", "they play very well"]

@@ -16,7 +16,7 @@ from sklearn import metrics
 
 from flame import GeneratedModel, generate_model
 from flame.errors import ConfigError, DataError
-from flame.preprocessing import TablePreprocessor
+from flame.table.preprocessing import TablePreprocessor
 
 CODES = list(SPECIES)
 

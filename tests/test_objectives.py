@@ -5,7 +5,7 @@ import torch
 from torch.nn.functional import cross_entropy
 from toys import GENERATOR
 
-from flame.training import untrained_generator
+from flame.table.training import untrained_generator
 from hypernet import objectives
 from hypernet.config import TrainConfig
 from hypernet.decoder import DECODERS

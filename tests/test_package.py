@@ -161,7 +161,7 @@ def command():
     import typer
     from typer.testing import CliRunner
 
-    from flame import shipping_cli
+    from flame.cli import shipping as shipping_cli
 
     app = typer.Typer()
     for function in (shipping_cli.export, shipping_cli.package, shipping_cli.serve):

@@ -235,6 +235,6 @@ def test_sixty_four_pictures_are_looked_at_and_quickly(monkeypatch):
     assert data_pattern(batch) == first
     assert took < 2.0  # 0.3 on an idle core
     seen: list[Any] = []
-    monkeypatch.setattr("flame.picture_facts.picture_size", lambda cell: seen.append(cell) or (256, 256))
+    monkeypatch.setattr("flame.picture.facts.picture_size", lambda cell: seen.append(cell) or (256, 256))
     data_pattern(batch)
     assert len(seen) == 64

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from flame.errors import DataError
-from flame.picture_facts import N_PICTURES, PictureFacts, picture_facts, spread
+from flame.picture.facts import N_PICTURES, PictureFacts, picture_facts, spread
 
 Image = pytest.importorskip("PIL.Image", reason="pictures need Pillow: pip install 'flame-hypernet[vision]'")
 

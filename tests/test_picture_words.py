@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from flame import read_data
 from flame.patterns import data_pattern
-from flame.picture_facts import PictureFacts, picture_facts
-from flame.picture_words import N_ORDERS, N_WORDINGS, N_WORDS, PHRASES, picture_wordings, picture_words, told
+from flame.picture.facts import PictureFacts, picture_facts
+from flame.picture.words import N_ORDERS, N_WORDINGS, N_WORDS, PHRASES, picture_wordings, picture_words, told
 from requirements_prompts import TaskFacts, parse_requirement, write_requirement
 
 ROOT = Path(__file__).parents[1]

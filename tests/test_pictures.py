@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from flame import read_data
 from flame.data import DataBatch, refuse_one_class
 from flame.errors import DataError, MissingExtraError
-from flame.pictures import header_fault, open_picture, picture_size
+from flame.picture.pictures import header_fault, open_picture, picture_size
 
 Image = pytest.importorskip("PIL.Image", reason="pictures need Pillow: pip install 'flame-hypernet[vision]'")
 

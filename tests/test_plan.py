@@ -20,7 +20,7 @@ from flame.errors import DataError, MetadataError, RouteError
 from flame.llm import LanguageModelError
 from flame.llm.writer import LLMWriter
 from flame.requirement import gather_facts
-from flame.tables import TABLES
+from flame.table.tables import TABLES
 from requirements_prompts import parse_requirement
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # experiments/ is not installed

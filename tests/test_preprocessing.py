@@ -13,7 +13,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from flame.data import read_data
 from flame.errors import CheckpointError, DataError
-from flame.preprocessing import CLIP, MAX_CATEGORIES, ColumnEncoding, TablePreprocessor
+from flame.table.preprocessing import CLIP, MAX_CATEGORIES, ColumnEncoding, TablePreprocessor
 
 FRAME = pd.DataFrame(
     {

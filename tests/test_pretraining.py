@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from flame.cli import app
 from flame.errors import CheckpointError, ConfigError
-from flame.pretraining import pretrain, reference_scores, scores_of
+from flame.table.pretraining import pretrain, reference_scores, scores_of
 from hypernet.prior import PriorConfig
 from hypernet.tables import TableGenerator
 from hypernet.tables.checkpoint import load_table_generator
@@ -68,7 +68,7 @@ def test_validation_tables_are_held_out_and_scored_alike():
 
 
 def test_the_command_trains_for_a_stated_time(tmp_path, monkeypatch):
-    monkeypatch.setattr("flame.pretraining.N_VALIDATION", 4)
+    monkeypatch.setattr("flame.table.pretraining.N_VALIDATION", 4)
     place = str(tmp_path / "g")
     result = CliRunner().invoke(app, ["pretrain", place, "--minutes", "0.02", "--tables", "1", "--json"])
     assert result.exit_code == 0, result.output

@@ -278,7 +278,7 @@ def test_a_picture_that_cannot_be_written_is_one_message(flame, tmp_path):
 
 
 def test_without_matplotlib_the_command_names_the_extra(monkeypatch, tmp_path):
-    from flame.prior_cli import draw as picture
+    from flame.cli.prior import draw as picture
 
     real = builtins.__import__
 

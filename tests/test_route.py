@@ -22,13 +22,13 @@ from flame_fixtures import (
 from sklearn.datasets import load_breast_cancer, load_iris, load_wine
 
 from flame import FlameError, generate_model
-from flame.checks import MAX_CHECKED_ROWS, labels_by_agreement, rows_to_check
 from flame.data import read_data
 from flame.errors import DataError, RouteError
-from flame.preprocessing import TablePreprocessor
-from flame.tables import TABLES
-from flame.task_heads import TaskHeadWay, column_names
-from flame.training import untrained_generator
+from flame.table.checks import MAX_CHECKED_ROWS, labels_by_agreement, rows_to_check
+from flame.table.preprocessing import TablePreprocessor
+from flame.table.tables import TABLES
+from flame.table.task_heads import TaskHeadWay, column_names
+from flame.table.training import untrained_generator
 from requirements_prompts import held_out_descriptions, table_descriptions
 
 IRIS = list(TABLES["iris"].columns)

@@ -373,7 +373,7 @@ def test_the_command_hands_its_options_to_the_service(monkeypatch):
     import typer
     from typer.testing import CliRunner
 
-    from flame import shipping_cli
+    from flame.cli import shipping as shipping_cli
 
     asked: list[Any] = []
     monkeypatch.setattr("flame.serve.serve", lambda *args, **options: asked.append((args, options)))

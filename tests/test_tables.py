@@ -21,7 +21,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from flame.errors import DataError, MissingExtraError
-from flame.tables import TABLES, Split, cache_folder, fetch_table, load_table, split_table
+from flame.table.tables import TABLES, Split, cache_folder, fetch_table, load_table, split_table
 
 KIT = Path(os.environ.get("FLAME_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
 needs_kit = pytest.mark.skipif(
@@ -91,7 +91,7 @@ def test_small_tables_are_upweighted_as_in_appendix_a() -> None:
 
 
 def test_importing_the_loader_imports_nothing_heavy() -> None:
-    code = "import sys, flame.tables; print({'sklearn', 'scipy', 'ucimlrepo', 'torch'} & set(sys.modules))"
+    code = "import sys, flame.table.tables; print({'sklearn', 'scipy', 'ucimlrepo', 'torch'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 

@@ -10,7 +10,7 @@ from experiments import glue, text_zero_shot
 from experiments.text_baselines import train
 from experiments.text_kit import from_rows, from_words, load_kit
 from flame.errors import CheckpointError
-from flame.text_tasks import read_text_rows, read_text_task
+from flame.text.tasks import read_text_rows, read_text_task
 
 FIXTURES = (toy_base_fixture, toy_data_fixture, toy_generator_fixture)  # pytest finds them by their names
 

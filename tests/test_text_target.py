@@ -10,7 +10,7 @@ from torch import nn
 
 from flame.errors import CheckpointError, ConfigError, DataError, FlameError, WeightsError
 from flame.metadata import Metadata
-from flame.text_saving import save_merged, save_peft_adapter
+from flame.text.formats import save_merged, save_peft_adapter
 from hypernet.decoder import MultiHeadDecoder
 from hypernet.generator import GeneratorConfig
 from targets.lora import LoRAConfig, find_linears, live_adapters, lora_specs, merge_lora

@@ -10,12 +10,12 @@ import torch
 from text_toys import SHORT, SIGNS, row, toy_base_fixture, toy_data_fixture, toy_generator_fixture, write_task
 from typer.testing import CliRunner
 
-from flame.base_models import find_base
 from flame.cli import app
 from flame.errors import CheckpointError, ConfigError, DataError
-from flame.text_encoding import TextEncoder
-from flame.text_tasks import ROLES, described, read_text_rows, read_text_task, text_task_names
-from flame.text_training import adapter_task, check_batches, encode_with, scores_of, train_texts, training_tasks
+from flame.text.base_models import find_base
+from flame.text.encoding import TextEncoder
+from flame.text.tasks import ROLES, described, read_text_rows, read_text_task, text_task_names
+from flame.text.training import adapter_task, check_batches, encode_with, scores_of, train_texts, training_tasks
 from hypernet.adapters import load_adapter_generator
 from hypernet.adapters.objective import batch_losses
 from hypernet.adapters.stream import AdapterStream, AdapterTask, StreamConfig
@@ -39,7 +39,7 @@ def run(place, data, base, config=SHORT, **options):
 def test_every_task_has_five_descriptions_and_words_for_every_label():
     for name in text_task_names():
         words = described(
-            json.loads(json.dumps(__import__("flame.text_tasks", fromlist=["x"])._words()["tasks"][name]))
+            json.loads(json.dumps(__import__("flame.text.tasks", fromlist=["x"])._words()["tasks"][name]))
         )
         assert len(set(words["descriptions"])) == 5, name
         assert words["role"] in ROLES

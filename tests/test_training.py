@@ -15,9 +15,9 @@ from test_encoder import foreign_tokenizer
 from torch.nn.functional import cross_entropy
 from toys import GENERATOR, toy_config, toy_task, toy_tasks
 
-from flame import training
 from flame.errors import CheckpointError, ConfigError
-from flame.training import fit_generator, train
+from flame.table import training
+from flame.table.training import fit_generator, train
 from hypernet.config import ExperimentConfig, TrainConfig
 from hypernet.generator import GeneratorConfig, build_generator
 from hypernet.module import GeneratorModule, SiblingCheckpointIO
@@ -285,7 +285,7 @@ import sys, time
 from pathlib import Path
 import torch
 from toys import toy_config, toy_tasks
-from flame.training import fit_generator
+from flame.table.training import fit_generator
 from hypernet.module import GeneratorModule
 
 torch.set_num_threads(1)

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from flame.errors import CheckpointError, MetadataError, MissingExtraError
 from flame.metadata import Metadata
-from flame.pictures import open_picture
+from flame.picture.pictures import open_picture
 from targets.vision import VisionTarget, forward_features
 from targets.vision_networks import head_name, new_network, torchvision_models
 from targets.vision_weights import PictureScale, load_base, read_tensors

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from flame.api import any_text_way
-from flame.base_models import MINILM_PACKAGE
+from flame.text.base_models import MINILM_PACKAGE
 from hypernet.adapters import AdapterGenerator
 
 WORDS = "good great fine happy lovely bad awful poor sad broken film phone book was the a very not is it in to one two"

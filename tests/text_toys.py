@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from text_fixtures import tiny_base
 
-from flame.text_training import AdapterTrainConfig, StreamConfig, train_texts
+from flame.text.training import AdapterTrainConfig, StreamConfig, train_texts
 
 PAIRED = {"glue_rte", "glue_qqp", "glue_stsb", "superglue_cb", "glue_mnli"}
 LABELS: dict[str, list[str] | None] = {

@@ -9,7 +9,7 @@ import pandas as pd
 
 from flame.columns import MISSING, categories_in, numbers_in
 from flame.export.runner import FORMAT, VERSION, Reader, card_hash
-from flame.preprocessing import CLIP, ColumnEncoding, TablePreprocessor
+from flame.table.preprocessing import CLIP, ColumnEncoding, TablePreprocessor
 
 if TYPE_CHECKING:
     from flame.model import GeneratedModel

@@ -18,7 +18,7 @@ from flame.errors import DataError
 from flame.export.card import card_of, made_up_rows, same_matrix
 from flame.export.parity import ExportError
 from flame.model import GeneratedModel
-from flame.preprocessing import TablePreprocessor
+from flame.table.preprocessing import TablePreprocessor
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ R = TypeVar("R")
 
 def cache_path() -> Path:
     """Where replies are kept: beside the tables, in `$FLAME_CACHE` or `~/.cache/flame`."""
-    from flame.tables import cache_folder
+    from flame.table.tables import cache_folder
 
     return cache_folder().parent / "llm.sqlite"
 

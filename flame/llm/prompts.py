@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from flame.data import DataBatch, plain
-from flame.pictures import from_pillow, open_picture
+from flame.picture.pictures import from_pillow, open_picture
 from requirements_prompts import TaskFacts
 from requirements_prompts.sentences import TYPE_WORDS
 

@@ -1,0 +1,120 @@
+"""The commands of `flame` on saved models: predict, evaluate, finetune."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from flame.cli.options import BaseModel, Json, Target
+from flame.cli.output import busy, note, show, warnings_as_notes
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from flame.model import GeneratedModel
+
+ModelFolder = Annotated[Path, typer.Argument(help="Folder of a saved model.", metavar="MODEL")]
+
+
+def predict(
+    model: ModelFolder,
+    rows: Annotated[Path | None, typer.Argument(help="Table, or texts, with the model's columns.")] = None,
+    text: Annotated[list[str] | None, typer.Option("--text", help="A text to predict; may be repeated.")] = None,
+    second: Annotated[
+        list[str] | None, typer.Option("--second", help="Second text of a pair; one for each --text.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="CSV to write instead of the screen.")] = None,
+    proba: Annotated[bool, typer.Option("--proba", help="Add the probability of every label.")] = False,
+    base_model: BaseModel = None,
+    as_json: Json = False,
+) -> None:
+    """Predict the label, or the number, of every row of a table or of every text."""
+    import flame
+    from flame.files import atomic_text
+
+    data = _given(rows, text, second)
+    with warnings_as_notes():
+        loaded = flame.load(model, base_model=base_model)
+        if text and loaded.preprocessor.modality != "text":
+            raise typer.BadParameter(f"{model} reads a table; give a file with its rows", param_hint="--text")
+        result = _predictions(loaded, data, proba=proba)
+    if output is not None:
+        atomic_text(output, result.to_csv(index=False))
+        if as_json:
+            show({"n_rows": len(result), "saved_to": str(output)}, as_json)
+        else:
+            note(f"{len(result)} predictions written to {output}")
+    elif as_json:
+        typer.echo(result.to_json(orient="records", force_ascii=False))
+    else:
+        typer.echo(result.to_csv(index=False), nl=False)
+
+
+def evaluate(
+    model: ModelFolder,
+    data: Annotated[Path, typer.Argument(help="Labelled rows.")],
+    target: Target = None,
+    base_model: BaseModel = None,
+    as_json: Json = False,
+) -> None:
+    """Score a saved model on labelled rows."""
+    import flame
+
+    with warnings_as_notes():
+        scores = flame.load(model, base_model=base_model).evaluate(data, target=target)
+    show(scores, as_json)
+
+
+def finetune(
+    model: ModelFolder,
+    data: Annotated[Path, typer.Argument(help="Labelled rows.")],
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the rows.")] = 1,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for the new model [MODEL-finetuned].")
+    ] = None,
+    target: Target = None,
+    base_model: BaseModel = None,
+    as_json: Json = False,
+) -> None:
+    """Train a saved model further on labelled rows and save the result as a new model."""
+    import flame
+
+    named = model if model.name not in ("", "..") else model.resolve()
+    place = output or named.with_name(named.name + "-finetuned")
+    with busy(f"fine-tuning for {epochs} epoch(s)", quiet=as_json), warnings_as_notes():
+        tuned = flame.load(model, base_model=base_model).finetune(data, epochs=epochs, target=target)
+        tuned.save(place)
+    show({**tuned.provenance["finetune"], "saved_to": str(place)}, as_json)
+
+
+def _given(rows: Path | None, text: list[str] | None, second: list[str] | None) -> Any:
+    """What is to be predicted: a file, or the texts of the options.
+
+    Raises:
+        BadParameter: if both came or neither, or not as many second texts as first ones.
+    """
+    if (rows is None) == (not text):
+        raise typer.BadParameter("give either a file of rows, or texts, as in --text 'great phone'", param_hint="ROWS")
+    if rows is not None or text is None:
+        return rows
+    if second and len(second) != len(text):
+        counts = f"{len(text)} and {len(second)}"
+        raise typer.BadParameter(f"one for each --text is expected, however: {counts}", param_hint="--second")
+    return list(zip(text, second, strict=True)) if second else text
+
+
+def _predictions(loaded: GeneratedModel, data: Any, *, proba: bool) -> pd.DataFrame:
+    import pandas as pd
+
+    frame = loaded.preprocessor.read(data)
+    if loaded.is_regression:
+        return pd.DataFrame({loaded.target: loaded.predict(frame)})
+    probabilities = loaded.predict_proba(frame).astype("float64")
+    result = pd.DataFrame({loaded.target: [loaded.labels[i] for i in probabilities.argmax(1)]})
+    result["probability" if loaded.target != "probability" else "p"] = probabilities.max(1, initial=0.0).round(4)
+    if proba:
+        for i, label in enumerate(loaded.labels):
+            result[f"p({label})"] = probabilities[:, i].round(4)
+    return result

@@ -1,0 +1,89 @@
+"""`flame export`, `flame package` and `flame serve`: saved models in other engines, as a folder, and behind HTTP."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flame.cli.options import Json
+from flame.cli.output import busy, note, show
+
+Model = Annotated[Path, typer.Argument(help="Folder of a saved model.", metavar="MODEL")]
+CheckRows = Annotated[
+    Path | None, typer.Option("--rows", help="Table to compare export and model on; made-up rows if not given.")
+]
+
+
+def export(
+    model: Model,
+    output: Annotated[
+        Path, typer.Argument(help="File to write: .pt2, .onnx, .int8.onnx, .xml (OpenVINO) or .ncnn.param.")
+    ],
+    format: Annotated[
+        str | None, typer.Option("--format", "-f", help="pt2, onnx, int8, openvino or ncnn, if the name does not say.")
+    ] = None,
+    rows: CheckRows = None,
+    as_json: Json = False,
+) -> None:
+    """Write a saved model for another engine; an export that answers differently is refused.
+
+    Example: flame export iris/ iris.onnx --rows iris.csv
+    """
+    import flame
+    from flame.export import export_model
+
+    with busy("exporting, and comparing the export with the model", quiet=as_json):
+        report = export_model(flame.load(model), output, format=format, rows=rows)
+    show({"saved_to": str(output.with_name(report.file)), **report.to_json()}, as_json)
+
+
+def package(
+    model: Model,
+    output: Annotated[Path, typer.Argument(help="Folder to write.")],
+    rows: CheckRows = None,
+    as_json: Json = False,
+) -> None:
+    """Write a folder that predicts with numpy and onnxruntime only: model, reader of rows, Dockerfile, README.
+
+    Example: flame package iris/ iris-package/
+    """
+    import flame
+    from flame.export import package_model
+
+    with busy("exporting, and comparing the export with the model", quiet=as_json):
+        report = package_model(flame.load(model), output, rows=rows)
+    files = sorted(p.name for p in output.iterdir())
+    show({"saved_to": str(output), "files": files, **report.to_json()}, as_json)
+
+
+def serve(
+    model: Annotated[Path, typer.Argument(help="Folder of a saved or packaged model, or an .onnx file.")],
+    host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 for all of the machine's.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="Port to listen at.")] = 8000,
+    token: Annotated[
+        str | None, typer.Option(envvar="FLAME_TOKEN", help="Ask for 'Authorization: Bearer TOKEN'.")
+    ] = None,
+    max_rows: Annotated[int, typer.Option(min=1, help="Rows of a request.")] = 10_000,
+    max_bytes: Annotated[int, typer.Option(min=1, help="Bytes of a request's body.")] = 4_000_000,
+    rate: Annotated[
+        float | None, typer.Option(min=0.001, help="Requests a second that one client may send; no limit if not given.")
+    ] = None,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to receive a request, and to answer it.")] = 10.0,
+    as_json: Json = False,
+) -> None:
+    """Answer predictions over HTTP: /predict, /spec, /health, /metrics, /docs. On this machine only, unless told.
+
+    Example: flame serve iris/ --port 8000
+    """
+    from flame.serve import Limits
+    from flame.serve import serve as run
+
+    limits = Limits(max_rows=max_rows, max_bytes=max_bytes, rate=rate, timeout_s=timeout)
+    started: dict[str, Any] = {"model": str(model), "url": f"http://{host}:{port}", "token": token is not None}
+    if as_json:
+        show(started, as_json)
+    else:
+        note(f"serving {model} at {started['url']} (documentation: {started['url']}/docs)")
+    run(model, host=host, port=port, token=token, limits=limits)

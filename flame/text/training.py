@@ -1,0 +1,267 @@
+"""Train the generator of adapters for texts: a data folder in, a checkpoint folder out, a stated number of minutes."""
+
+from __future__ import annotations
+
+import logging
+import math
+import platform
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from flame.errors import CheckpointError, DataError
+from flame.files import atomic_folder, check_place, claim_work
+from flame.text.base_models import find_base
+from flame.text.encoding import TextEncoder, Tokens
+from flame.text.tasks import TextTask, read_text_rows, read_text_task, text_task_names
+from hypernet.adapters import AdapterGenerator, load_adapter_generator, save_adapter_generator
+from hypernet.adapters.module import AdapterModule, AdapterTrainConfig
+from hypernet.adapters.objective import Encode, batch_outputs
+from hypernet.adapters.stream import AdapterBatch, AdapterTask, StreamConfig, draw_batch
+from targets import Weights
+
+MARKER = "model.safetensors"
+MOST_ROWS, MOST_FROZEN, MANY_LABELS = 4000, 800, 2000
+"""Training rows of a task that are read; with frozen features; and with those and more than twenty labels."""
+N_CHECK, CHECKS = 64, 2
+"""Rows of a batch that is only looked at, and such batches a task."""
+
+
+def train_texts(
+    output: str | Path,
+    config: AdapterTrainConfig | None = None,
+    *,
+    data: str | Path,
+    base: str = "minilm",
+    start: str | Path | None = None,
+    work: str | Path | None = None,
+    rank: int = 8,
+    bf16: bool = True,
+    progress: bool = True,
+    command: str = "flame.text.training.train_texts(...)",
+) -> AdapterGenerator:
+    """Train on the tasks of a data folder whose role is `train`, and write the generator's folder.
+
+    Killed and called again with the same arguments, it goes on from the last minute. The new weights are written only
+    if they have a smaller loss on development rows, of the trained tasks and of those that are never trained, than the
+    weights it started from.
+
+    Args:
+        data: folder with `text/<task>/`; see `flame.text.tasks`.
+        base: the model that adapters are written for.
+        start: folder of a checkpoint to continue from; None = from nothing.
+        work: folder for the log and the resume file; `<output>.work` if not given.
+        bf16: run the base model in bfloat16.
+
+    Raises:
+        ConfigError: if the work folder holds another run.
+        CheckpointError: if `output` is taken, or `start` is no such checkpoint or fits another base model.
+        DataError: if the folder holds no training task.
+    """
+    config = config or AdapterTrainConfig()
+    output = check_place(output, marker=MARKER)
+    work = Path(work) if work is not None else output.with_name(output.name + ".work")
+    encoder = TextEncoder(find_base(base), rank=rank, bf16=bf16)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        generator = _started(encoder, start)
+    claim_work(work, {"config": asdict(config), "start": generator.fingerprint, "base": generator.base, "bf16": bf16})
+    tasks = [read_text_task(data, name) for name in text_task_names("train", folder=data)]
+    if not tasks:
+        raise DataError(f"{data} holds no training task; give the folder that holds text/<task>/task.json")
+    encode = None if config.frozen else encode_with(encoder)
+    checks = {role: check_batches(data, encoder, role, frozen=config.frozen) for role in ("train", "select")}
+    before = {name: value.clone() for name, value in generator.state_dict().items()}
+    earlier = {role: scores_of(generator, found, encode) for role, found in checks.items()}
+    rows = training_tasks(data, tasks, encoder, frozen=config.frozen)
+    module = _fit(generator, config, rows, encode, work, progress=progress)
+    generator.cpu().eval()
+    later, kept = {role: scores_of(generator, found, encode) for role, found in checks.items()}, False
+    if not _loss(later) <= _loss(earlier):  # numbers that are not finite are not better
+        generator.load_state_dict(before)
+        kept = True
+    generator.provenance = _story(generator, config, tasks, module, earlier, later, kept, command)
+    with atomic_folder(output, marker=MARKER) as folder:
+        save_adapter_generator(generator, folder)
+    return load_adapter_generator(output)
+
+
+def _started(encoder: TextEncoder, start: str | Path | None) -> AdapterGenerator:
+    described = encoder.facts()
+    if start is None:
+        width = encoder.base.hidden_size
+        generator = AdapterGenerator(encoder.target.static_specs(), width, width)
+        generator.base = described
+        return generator.eval()
+    generator = load_adapter_generator(start)
+    if generator.base != described:
+        raise CheckpointError(f"the generator in {start} fits {generator.base}, however the base here is {described}")
+    return generator
+
+
+def encode_with(encoder: TextEncoder) -> Encode:
+    """The base model as the training sees it: inputs and adapters to features."""
+
+    def encode(inputs: tuple[Tensor, ...], weights: Weights) -> Tensor:
+        ids, mask, *segments = inputs
+        encoder.model.to(ids.device)
+        return encoder.features(Tokens(ids, mask, segments[0] if segments else None), weights)
+
+    return encode
+
+
+def training_tasks(
+    data: str | Path, tasks: Sequence[TextTask], encoder: TextEncoder, *, frozen: bool
+) -> list[AdapterTask]:
+    """The training rows of tasks, embedded, with their shares of the batches.
+
+    A kind of tasks gets the square root of the sum of its factors, divided over its tasks by the square root of rows
+    times factor.
+    """
+    # NOTE[PAPER]: appendix A repeats the rows of small tasks. Here 14 of 33 tasks are of one kind, sentiment; pairs of
+    # texts have factors of their own, since the base model has never read two texts at once.
+    limits = [(MANY_LABELS if len(t.labels) > 20 else MOST_FROZEN) if frozen else MOST_ROWS for t in tasks]
+    made = [
+        adapter_task(data, t, "train", encoder, limit, frozen=frozen) for t, limit in zip(tasks, limits, strict=True)
+    ]
+    own = [math.sqrt(len(rows.y) * t.factor) for t, rows in zip(tasks, made, strict=True)]
+    factors, totals = Counter[str](), Counter[str]()
+    for task, weight in zip(tasks, own, strict=True):
+        factors[task.kind] += task.factor  # type: ignore[assignment]
+        totals[task.kind] += weight  # type: ignore[assignment]
+    shares = [math.sqrt(factors[t.kind]) * w / totals[t.kind] for t, w in zip(tasks, own, strict=True)]
+    return [AdapterTask(**{**vars(rows), "share": share}) for rows, share in zip(made, shares, strict=True)]
+
+
+def adapter_task(
+    data: str | Path, task: TextTask, split: str, encoder: TextEncoder, limit: int, *, frozen: bool
+) -> AdapterTask:
+    """Rows of one task as tensors: features of the base model, or tokens."""
+    rows = read_text_rows(data, task, split, limit=limit)
+    tokens = encoder.tokens(rows.texts, rows.pairs)
+    inputs = tuple(v for v in (tokens.ids, tokens.mask, tokens.segments) if v is not None)
+    y = rows.y
+    if task.regression:
+        y = (y - y.mean()) / y.std().clamp(min=1e-6)
+    return AdapterTask(
+        name=task.name,
+        share=1.0,
+        descriptions=encoder.embed(task.descriptions),
+        words=tuple(encoder.embed(words) for words in task.words),
+        y=y,
+        lengths=tokens.mask.sum(1),
+        inputs=(encoder.encode(rows.texts, rows.pairs),) if frozen else inputs,
+    )
+
+
+def check_batches(data: str | Path, encoder: TextEncoder, role: str, *, frozen: bool) -> list[AdapterBatch]:
+    """Fixed batches of development rows, sixteen of them labelled examples."""
+    look = StreamConfig(rows=N_CHECK, support=(16, 16), noise=0.0)
+    batches = []
+    for i, name in enumerate(text_task_names(role, folder=data)):
+        task = adapter_task(data, read_text_task(data, name), "dev", encoder, 4 * N_CHECK, frozen=frozen)
+        draws = torch.Generator().manual_seed(i)
+        batches += [draw_batch(task, look, draws) for _ in range(CHECKS)]
+    return batches
+
+
+@torch.inference_mode()
+def scores_of(generator: AdapterGenerator, batches: Sequence[AdapterBatch], encode: Encode | None) -> dict[str, float]:
+    """Mean loss and accuracy over classification batches, from words alone and with labelled rows; 1 = no idea."""
+    found: dict[str, list[float]] = {name: [] for name in ("words_loss", "words", "rows_loss", "rows")}
+    for batch in batches:
+        if batch.words is None:
+            continue
+        zero, few, y = batch_outputs(generator, batch, encode)
+        for name, outputs, truth in (("words", zero, y), ("rows", few, y[batch.n_support :])):
+            loss = torch.nn.functional.cross_entropy(outputs, truth) / math.log(y.shape[1])
+            found[f"{name}_loss"].append(float(loss))
+            found[name].append(float((outputs.argmax(1) == truth.argmax(1)).float().mean()))
+    return {name: round(sum(v) / len(v), 4) for name, v in found.items() if v}
+
+
+def _loss(scores: dict[str, dict[str, float]]) -> float:
+    known = [s["words_loss"] + s["rows_loss"] for s in scores.values() if s]
+    return sum(known) / max(1, len(known))
+
+
+def _story(
+    generator: AdapterGenerator,
+    config: AdapterTrainConfig,
+    tasks: Sequence[TextTask],
+    module: AdapterModule,
+    earlier: dict[str, dict[str, float]],
+    later: dict[str, dict[str, float]],
+    kept: bool,
+    command: str,
+) -> dict[str, Any]:
+    run = {
+        "command": command,
+        "minutes": round(module.seconds / 60, 1),
+        "updates": module.n_steps,
+        "skipped": module.n_skipped,
+        "seed": config.seed,
+        "frozen": config.frozen,
+        "weights_kept": "those before the run" if kept else "those after the run",
+        "development_rows": {"before": earlier, "after": later},
+        "hardware": f"{torch.get_num_threads()} threads, {platform.machine()}, torch {torch.__version__}",
+    }
+    return {
+        "runs": [*generator.provenance.get("runs", []), run],
+        "tasks": [{"name": t.name, "licence": t.licence} for t in tasks],
+    }
+
+
+def _fit(
+    generator: AdapterGenerator,
+    config: AdapterTrainConfig,
+    tasks: Sequence[AdapterTask],
+    encode: Encode | None,
+    work: Path,
+    *,
+    progress: bool,
+) -> AdapterModule:
+    import lightning
+    from lightning.pytorch.callbacks import ModelCheckpoint
+    from lightning.pytorch.loggers import CSVLogger
+
+    from hypernet.module import SiblingCheckpointIO
+
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    module = AdapterModule(generator.train(), config, tasks, encode)
+    last = work / "last.ckpt"
+    if last.is_file():
+        state = torch.load(last, weights_only=True, map_location="cpu")
+        module.on_load_checkpoint(state)
+        if module.progress >= 1:  # the run is over already
+            module.load_state_dict(state["state_dict"])
+            return module
+    saver = ModelCheckpoint(
+        dirpath=work, filename="last", train_time_interval=timedelta(minutes=1), enable_version_counter=False
+    )
+    trainer = lightning.Trainer(
+        accelerator="auto",
+        devices=1,
+        max_epochs=-1,
+        accumulate_grad_batches=config.tasks_a_step,
+        gradient_clip_val=1.0,
+        log_every_n_steps=20,
+        callbacks=[saver],
+        logger=CSVLogger(work, name="", version=f"log-{len(list(work.glob('log-*'))) + 1}"),
+        plugins=[SiblingCheckpointIO()],
+        enable_progress_bar=progress,
+        enable_model_summary=False,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # one process reads the stream: Lightning's advice on workers does not fit
+        trainer.fit(module, ckpt_path=last if last.is_file() else None, weights_only=True)
+        trainer.save_checkpoint(last)
+    return module
