@@ -21,7 +21,7 @@ $(BIN)/.flame-test: pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
 	touch $@ $(BIN)/.flame
 
-demo: $(BIN)/.flame  ## generate three models and compare them with ordinary training
+demo: $(BIN)/.flame  ## generate five models and compare them with ordinary training
 	$(BIN)/flame demo
 
 test: $(BIN)/.flame-test  ## run the tests

@@ -217,6 +217,18 @@ def test_info_of_a_checkpoint_lists_its_tasks(flame, tiny):
     assert "breast_cancer" in out
 
 
+def test_info_of_a_generator_without_heads_shows_its_card(flame, tmp_path):
+    code, out, _ = flame("info", "any-table")
+    assert code == 0
+    assert "pre-trained on synthetic tables only" in out
+    assert json.loads(flame("info", "any-table", "--json")[1])["format"] == "flame-table-generator"
+    assert "any-table" in json.loads(flame("info", "--json")[1])["built_in"]
+    (tmp_path / "config.json").write_text("{")
+    code, _, err = flame("info", str(tmp_path), "--json")
+    assert code == 2
+    assert "no readable checkpoint" in err
+
+
 def test_info_of_a_saved_model_tells_its_story(flame, saved, model):
     code, out, _ = flame("info", saved, "--json")
     assert code == 0

@@ -25,7 +25,7 @@ from flame.cli.options import (
     language_model,
     silent_writer,
 )
-from flame.cli.output import busy, show, story, table, warnings_as_notes
+from flame.cli.output import busy, show, show_card, story, table, warnings_as_notes
 from flame.cli.pictures import train_images
 from flame.cli.prior import prior
 from flame.cli.shipping import export, package, serve
@@ -178,13 +178,18 @@ def info(
 ) -> None:
     """Show what a checkpoint can write, or how a saved model came about."""
     import flame
-    from flame.api import DEFAULT_CHECKPOINT
+    from flame.api import BUILTIN, DEFAULT_CHECKPOINT
     from flame.table.task_heads import column_names
 
     if place is not None and os.path.isfile(Path(place) / "flame.json"):
         show(story(flame.load(place, base_model=base_model)), as_json)
         return
     name = place or DEFAULT_CHECKPOINT
+    for folder in (BUILTIN / name, Path(name)):
+        # Generators without heads: for any table, for texts.
+        if not os.path.isfile(folder / "tasks.json") and os.path.isfile(folder / "config.json"):
+            show_card(folder, as_json)
+            return
     generator = flame.load_generator(name)
     tasks = [
         {
@@ -198,7 +203,7 @@ def info(
     ]
     head = {
         "checkpoint": name,
-        "built_in": flame.builtin_checkpoints(),
+        "built_in": sorted(p.parent.name for p in BUILTIN.glob("*/config.json")),
         "arch": generator.config.arch,
         "decoder": generator.config.decoder,
         "parameters": sum(p.numel() for p in generator.parameters()),

@@ -7,9 +7,12 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import typer
+
+from flame.errors import CheckpointError
 
 
 def story(model: Any) -> dict[str, Any]:
@@ -52,6 +55,16 @@ def table(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         grid.add_row(*(Text(_plain(v)) for v in row.values()))
     Console().print(grid)
+
+
+def show_card(folder: Path, as_json: bool) -> None:
+    """The card of a checkpoint without heads, or its configuration as JSON."""
+    place = folder / ("config.json" if as_json else "README.md")
+    try:
+        text = place.read_text("utf8")
+        typer.echo(json.dumps(json.loads(text), indent=2) if as_json else text, nl=as_json)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{folder} is no readable checkpoint: {error}") from error
 
 
 def _plain(value: Any) -> str:
