@@ -28,7 +28,7 @@ from experiments.plots import figure
 from flame.picture.features import PictureEncoder
 from flame.picture.sets import ImageSet
 from flame.picture.training import Group, domain_logits, new_generator, read_group
-from hypernet.adapters.picture_checkpoint import load_picture_generator
+from hypernet.adapters.checkpoint import load_picture_generator
 from hypernet.adapters.pictures import PictureGenerator
 
 RATES = {"LoRA": 3e-3, "Finetune": 3e-4, "FLAME-F": 3e-4}

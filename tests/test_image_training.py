@@ -24,7 +24,7 @@ from flame.picture.fitting import fit, picture_config
 from flame.picture.sets import SHARES, choose, load_image_set, square
 from flame.picture.styles import STYLES, restyled
 from flame.picture.training import domain_logits, new_generator, read_group, read_written, train_images
-from hypernet.adapters.picture_checkpoint import load_picture_generator, save_picture_generator
+from hypernet.adapters.checkpoint import load_picture_generator, save_adapter_generator
 from hypernet.adapters.stream import StreamConfig
 
 FEW = StreamConfig(rows=12, support=(3, 6))
@@ -119,7 +119,7 @@ def test_a_saved_generator_writes_the_same_and_is_small(parts, tmp_path):
     _, encoder, group, _ = parts
     generator = shaken(seeded(encoder, group))
     generator.base = encoder.described(32)
-    loaded = load_picture_generator(save_picture_generator(generator, tmp_path / "kept"))
+    loaded = load_picture_generator(save_adapter_generator(generator, tmp_path / "kept"))
     task = group.tasks[0]
     ours, theirs = (
         domain_logits(g, encoder, task.inputs[0], task.descriptions[0], group.words) for g in (generator, loaded)
@@ -132,7 +132,7 @@ def test_a_foreign_folder_is_refused(parts, tmp_path):
     _, encoder, group, _ = parts
     generator = seeded(encoder, group)
     generator.base = {"family": "bert"}
-    folder = save_picture_generator(generator, tmp_path / "kept")
+    folder = save_adapter_generator(generator, tmp_path / "kept")
     with pytest.raises(CheckpointError, match="for pictures"):
         load_picture_generator(folder)
     (folder / "model.safetensors").unlink()

@@ -33,6 +33,7 @@ LAZY = {
 LIGHTNING_FILES = {
     "hypernet/module.py",
     "hypernet/pairs.py",
+    "hypernet/timed.py",
     "hypernet/tables/module.py",
     "hypernet/adapters/module.py",
 }

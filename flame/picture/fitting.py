@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
 from collections.abc import Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from flame.picture.features import PictureEncoder
+from flame.timed_runs import fit_for_minutes
 from hypernet.adapters.module import AdapterModule, AdapterTrainConfig
 from hypernet.adapters.pictures import PictureGenerator, picture_losses
 from hypernet.adapters.stream import AdapterBatch, AdapterTask, StreamConfig
@@ -54,38 +51,6 @@ def fit(
     progress: bool = False,
 ) -> AdapterModule:
     """Train in place; a run that was cut off goes on from `work/last.ckpt`, which is at most a minute old."""
-    import lightning
-    from lightning.pytorch.callbacks import ModelCheckpoint
-    from lightning.pytorch.loggers import CSVLogger
-
-    from hypernet.module import SiblingCheckpointIO
-
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
     module = PictureModule(generator.train(), config, tasks, encoder.encode)
-    last = work / "last.ckpt"
-    if last.is_file():
-        state = torch.load(last, weights_only=True, map_location="cpu")
-        module.on_load_checkpoint(state)
-        if module.progress >= 1:  # the run is over already
-            module.load_state_dict(state["state_dict"])
-            return module
-    every = timedelta(minutes=1)
-    trainer = lightning.Trainer(
-        accelerator="auto",
-        devices=1,
-        max_epochs=-1,
-        accumulate_grad_batches=config.tasks_a_step,
-        gradient_clip_val=1.0,
-        log_every_n_steps=20,
-        callbacks=[ModelCheckpoint(work, "last", train_time_interval=every, enable_version_counter=False)],
-        logger=CSVLogger(work, name="", version=f"log-{len(list(work.glob('log-*'))) + 1}"),
-        plugins=[SiblingCheckpointIO()],
-        enable_progress_bar=progress,
-        enable_model_summary=False,
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # one process reads the stream: Lightning's advice on workers does not fit
-        trainer.fit(module, ckpt_path=last if last.is_file() else None, weights_only=True)
-        trainer.save_checkpoint(last)
+    fit_for_minutes(module, work, progress=progress)
     return module

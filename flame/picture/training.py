@@ -22,9 +22,9 @@ from flame.picture.features import PictureEncoder, domain_task, picture_encoder,
 from flame.picture.fitting import fit, picture_config
 from flame.picture.sets import IMAGE_SETS, LIMIT, SIDE, ImageSet, load_image_set
 from flame.picture.styles import STYLES, restyled
+from hypernet.adapters.checkpoint import load_picture_generator, save_adapter_generator
 from hypernet.adapters.generator import AdapterGeneratorConfig
 from hypernet.adapters.module import AdapterModule, AdapterTrainConfig
-from hypernet.adapters.picture_checkpoint import load_picture_generator, save_picture_generator
 from hypernet.adapters.pictures import PictureGenerator
 from hypernet.adapters.stream import AdapterTask
 
@@ -120,7 +120,7 @@ def train_images(
         kept = True
     generator.provenance = _story(generator, config, found, module, earlier, later, kept, command)
     with atomic_folder(output, marker=MARKER) as folder:
-        save_picture_generator(generator, folder)
+        save_adapter_generator(generator, folder)
     return load_picture_generator(output)
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import platform
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ import numpy as np
 import torch
 
 from flame.files import atomic_folder, check_place, claim_work
+from flame.timed_runs import fit_for_minutes
 from hypernet.tables import TableGenerator, Width
 from hypernet.tables.checkpoint import load_table_generator, save_table_generator
 from hypernet.tables.inputs import Task
@@ -66,7 +65,10 @@ def pretrain(
     validation = validation_tasks(config.prior, n_validation or N_VALIDATION)
     before = {name: value.clone() for name, value in generator.state_dict().items()}
     earlier = scores_of(generator, validation)
-    module = _fit(generator, config, validation, work, precision, progress=progress)
+    module = TableModule(generator.train(), config, validation)
+    checks: dict[str, Any] = {"num_sanity_val_steps": 0, "val_check_interval": CHECK_EVERY}
+    checks["check_val_every_n_epoch"] = None
+    fit_for_minutes(module, work, progress=progress, precision=precision, **checks)
     generator.cpu().eval()
     later, kept = scores_of(generator, validation), False
     if config.minutes and _loss(later) > _loss(earlier):
@@ -164,55 +166,3 @@ def _mean(tasks: Sequence[Task], predict: Callable[[Task, int], np.ndarray]) -> 
 def _loss(scores: dict[str, float]) -> float:
     """Log-loss, and unexplained variance on about its scale."""
     return scores.get("log_loss", 0.0) + 1 - scores.get("r2", 1.0)
-
-
-def _fit(
-    generator: TableGenerator,
-    config: PretrainConfig,
-    validation: Sequence[Task],
-    work: Path,
-    precision: str,
-    *,
-    progress: bool,
-) -> TableModule:
-    import lightning
-    from lightning.pytorch.callbacks import ModelCheckpoint
-    from lightning.pytorch.loggers import CSVLogger
-
-    from hypernet.module import SiblingCheckpointIO
-
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    module = TableModule(generator.train(), config, validation)
-    last = work / "last.ckpt"
-    if last.is_file():
-        state = torch.load(last, weights_only=True, map_location="cpu")
-        module.on_load_checkpoint(state)
-        if module.progress >= 1:  # the run is over already
-            module.load_state_dict(state["state_dict"])
-            return module
-    trainer = lightning.Trainer(
-        accelerator="auto",
-        devices=1,
-        max_epochs=-1,
-        precision=precision,  # type: ignore[arg-type]
-        gradient_clip_val=1.0,
-        num_sanity_val_steps=0,
-        val_check_interval=CHECK_EVERY,
-        check_val_every_n_epoch=None,
-        log_every_n_steps=50,
-        callbacks=[
-            ModelCheckpoint(
-                dirpath=work, filename="last", train_time_interval=timedelta(minutes=1), enable_version_counter=False
-            )
-        ],
-        logger=CSVLogger(work, name="", version=f"log-{len(list(work.glob('log-*'))) + 1}"),
-        plugins=[SiblingCheckpointIO()],
-        enable_progress_bar=progress,
-        enable_model_summary=False,
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # one process reads the stream: Lightning's advice on workers does not fit
-        trainer.fit(module, ckpt_path=last if last.is_file() else None, weights_only=True)
-        trainer.save_checkpoint(last)
-    return module

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import platform
-import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +18,7 @@ from flame.files import atomic_folder, check_place, claim_work
 from flame.text.base_models import find_base
 from flame.text.encoding import TextEncoder, Tokens
 from flame.text.tasks import TextTask, read_text_rows, read_text_task, text_task_names
+from flame.timed_runs import fit_for_minutes
 from hypernet.adapters import AdapterGenerator, load_adapter_generator, save_adapter_generator
 from hypernet.adapters.module import AdapterModule, AdapterTrainConfig
 from hypernet.adapters.objective import Encode, batch_outputs
@@ -81,7 +79,8 @@ def train_texts(
     before = {name: value.clone() for name, value in generator.state_dict().items()}
     earlier = {role: scores_of(generator, found, encode) for role, found in checks.items()}
     rows = training_tasks(data, tasks, encoder, frozen=config.frozen)
-    module = _fit(generator, config, rows, encode, work, progress=progress)
+    module = AdapterModule(generator.train(), config, rows, encode)
+    fit_for_minutes(module, work, progress=progress)
     generator.cpu().eval()
     later, kept = {role: scores_of(generator, found, encode) for role, found in checks.items()}, False
     if not _loss(later) <= _loss(earlier):  # numbers that are not finite are not better
@@ -217,51 +216,3 @@ def _story(
         "runs": [*generator.provenance.get("runs", []), run],
         "tasks": [{"name": t.name, "licence": t.licence} for t in tasks],
     }
-
-
-def _fit(
-    generator: AdapterGenerator,
-    config: AdapterTrainConfig,
-    tasks: Sequence[AdapterTask],
-    encode: Encode | None,
-    work: Path,
-    *,
-    progress: bool,
-) -> AdapterModule:
-    import lightning
-    from lightning.pytorch.callbacks import ModelCheckpoint
-    from lightning.pytorch.loggers import CSVLogger
-
-    from hypernet.module import SiblingCheckpointIO
-
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    module = AdapterModule(generator.train(), config, tasks, encode)
-    last = work / "last.ckpt"
-    if last.is_file():
-        state = torch.load(last, weights_only=True, map_location="cpu")
-        module.on_load_checkpoint(state)
-        if module.progress >= 1:  # the run is over already
-            module.load_state_dict(state["state_dict"])
-            return module
-    saver = ModelCheckpoint(
-        dirpath=work, filename="last", train_time_interval=timedelta(minutes=1), enable_version_counter=False
-    )
-    trainer = lightning.Trainer(
-        accelerator="auto",
-        devices=1,
-        max_epochs=-1,
-        accumulate_grad_batches=config.tasks_a_step,
-        gradient_clip_val=1.0,
-        log_every_n_steps=20,
-        callbacks=[saver],
-        logger=CSVLogger(work, name="", version=f"log-{len(list(work.glob('log-*'))) + 1}"),
-        plugins=[SiblingCheckpointIO()],
-        enable_progress_bar=progress,
-        enable_model_summary=False,
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # one process reads the stream: Lightning's advice on workers does not fit
-        trainer.fit(module, ckpt_path=last if last.is_file() else None, weights_only=True)
-        trainer.save_checkpoint(last)
-    return module

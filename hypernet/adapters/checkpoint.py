@@ -1,36 +1,29 @@
-"""The adapter generator on disk: `config.json`, `model.safetensors` in half precision, and a card. No pickle.
+"""Generators of adapters on disk, in half precision; see `hypernet.folders`.
 
 The base model is named with its sha256 and never copied.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load, save
+from torch import Tensor
 
 from flame.errors import CheckpointError
 from hypernet.adapters.generator import AdapterGenerator, AdapterGeneratorConfig
+from hypernet.adapters.pictures import PictureGenerator
+from hypernet.folders import read_folder, write_folder
 from targets import WeightSpec
 
 FORMAT = "flame-adapter-generator"
-FORMAT_VERSION = 1
-FILES = ("config.json", "model.safetensors")
+WHAT = "generator of adapters"
 
 
 def save_adapter_generator(model: AdapterGenerator, folder: str | Path) -> Path:
-    """Write a folder with `model.base` and `model.provenance`; `config.json` comes last."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    tensors = {name: value.detach().cpu().half().contiguous() for name, value in model.state_dict().items()}
+    """Write a folder with `model.base` and `model.provenance`."""
     config = {
-        "format": FORMAT,
-        "version": FORMAT_VERSION,
         "config": asdict(model.config),
         "d_words": model.d_words,
         "d_feature": model.d_feature,
@@ -38,11 +31,8 @@ def save_adapter_generator(model: AdapterGenerator, folder: str | Path) -> Path:
         "base": model.base,
         "provenance": model.provenance,
     }
-    (folder / "config.json").unlink(missing_ok=True)
-    (folder / "model.safetensors").write_bytes(save(tensors))
-    (folder / "README.md").write_text(_card(model), "utf8")
-    (folder / "config.json").write_text(json.dumps(config, indent=1), "utf8")
-    return folder
+    tensors = {name: value.half() for name, value in model.state_dict().items()}
+    return write_folder(folder, tensors, kind=FORMAT, config=config, card=_card(model))
 
 
 def load_adapter_generator(folder: str | Path) -> AdapterGenerator:
@@ -51,34 +41,37 @@ def load_adapter_generator(folder: str | Path) -> AdapterGenerator:
     Raises:
         CheckpointError: if it is missing, truncated, or of another program.
     """
-    folder = Path(folder)
-    missing = [name for name in FILES if not (folder / name).is_file()]
-    if missing:
-        raise CheckpointError(f"{folder} is no generator of adapters: it lacks {', '.join(missing)}")
-    try:
-        raw = json.loads((folder / "config.json").read_text("utf8"))
-        if not isinstance(raw, dict) or (raw.get("format"), raw.get("version")) != (FORMAT, FORMAT_VERSION):
-            raise CheckpointError(
-                f'{folder}/config.json must say "format": "{FORMAT}" and "version": {FORMAT_VERSION}; another program '
-                "or version wrote it"
-            )
-        content = (folder / "model.safetensors").read_bytes()
-        model = _built(raw)
-        model.load_state_dict({name: value.float() for name, value in load(content).items()})
-    except CheckpointError:
-        raise
-    except (OSError, ValueError, TypeError, KeyError, RuntimeError, RecursionError, SafetensorError) as error:
-        raise CheckpointError(f"the generator in {folder} is truncated or foreign: {error}") from error
-    if not all(value.isfinite().all() for value in model.state_dict().values()):
-        raise CheckpointError(f"the generator in {folder} holds numbers that are not finite")
-    model.fingerprint = hashlib.sha256(content).hexdigest()
-    return model.eval()
+    return read_folder(folder, _built, kind=FORMAT, what=WHAT)
 
 
-def _built(raw: dict[str, Any]) -> AdapterGenerator:
+def load_picture_generator(folder: str | Path) -> PictureGenerator:
+    """The same for a generator for pictures, with the labels that it remembers.
+
+    Raises:
+        CheckpointError: if it is missing, truncated, or of another program.
+    """
+    return read_folder(folder, _built_for_pictures, kind=FORMAT, what=WHAT)
+
+
+def _built(raw: dict[str, Any], tensors: dict[str, Tensor]) -> AdapterGenerator:
+    return _filled(AdapterGenerator(*_sizes(raw)), raw, tensors)
+
+
+def _built_for_pictures(raw: dict[str, Any], tensors: dict[str, Tensor]) -> PictureGenerator:
+    if raw["base"].get("family") != "pictures":
+        raise CheckpointError("the folder holds no generator of adapters for pictures")
+    model = PictureGenerator(*_sizes(raw), n_labels=len(tensors["label_words"]))
+    _filled(model, raw, tensors)
+    return model
+
+
+def _sizes(raw: dict[str, Any]) -> tuple[list[WeightSpec], int, int, AdapterGeneratorConfig]:
     specs = [WeightSpec(**{**spec, "shape": tuple(spec["shape"])}) for spec in raw["specs"]]
-    config = AdapterGeneratorConfig(**raw["config"])
-    model = AdapterGenerator(specs, int(raw["d_words"]), int(raw["d_feature"]), config)
+    return specs, int(raw["d_words"]), int(raw["d_feature"]), AdapterGeneratorConfig(**raw["config"])
+
+
+def _filled(model: AdapterGenerator, raw: dict[str, Any], tensors: dict[str, Tensor]) -> AdapterGenerator:
+    model.load_state_dict(tensors)
     model.base, model.provenance = dict(raw.get("base", {})), dict(raw.get("provenance", {}))
     return model
 
