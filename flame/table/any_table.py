@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +79,12 @@ class AnyTable:
 
     @property
     def d_input(self) -> int:
-        return _preprocessor(self.batch).width
+        return self.preprocessor.width
+
+    @cached_property
+    def preprocessor(self) -> TablePreprocessor:
+        """Fitted with the columns in the order of their names: their order in the data changes nothing."""
+        return TablePreprocessor.fit(self.batch.select(sorted(c.name for c in self.batch.columns)))
 
     @property
     def target(self) -> str:
@@ -98,7 +103,7 @@ class AnyTable:
         """Write the network: one forward pass over the support rows."""
         way, notes = self.way, list(self.batch.notes)
         generator = way.generator if isinstance(way.generator, TableGenerator) else _cached(str(way.generator))
-        preprocessor, mentioned = _preprocessor(self.batch), _mentioned(self.description, self.batch)
+        preprocessor, mentioned = self.preprocessor, _mentioned(self.description, self.batch)
         rows = _read_rows(self.batch, preprocessor, mentioned, regression=metadata.task == "tabular_reg")
         rows = _bounded(rows, notes)
         seeds = [1000 * way.seed + draw for draw in range(DRAWS[metadata.scale])]
@@ -209,11 +214,6 @@ def _useless(c: Column, n_rows: int) -> str | None:
     if c.kind == "categorical" and c.n_unique > max(MANY_CATEGORIES, MANY_VALUES * (n_rows - c.n_missing)):
         return f"holds {c.n_unique:,} different texts in {n_rows:,} rows"
     return None
-
-
-def _preprocessor(batch: DataBatch) -> TablePreprocessor:
-    """Fitted with the columns in the order of their names: their order in the data changes nothing."""
-    return TablePreprocessor.fit(batch.select(sorted(c.name for c in batch.columns)))
 
 
 def _mentioned(description: str | None, batch: DataBatch) -> Tensor:

@@ -15,7 +15,7 @@ import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
-from torch import Tensor
+from torch import Tensor, nn
 
 from flame.api import any_table_way, write_model
 from flame.data import read_data
@@ -33,6 +33,9 @@ class _TableEstimator(BaseEstimator):
     """What both estimators share."""
 
     model_: GeneratedModel
+    """The generated model; `save` keeps it."""
+    network_: nn.Module
+    """Its network in double precision."""
 
     def __init__(
         self,
@@ -71,17 +74,18 @@ class _TableEstimator(BaseEstimator):
         """In double precision: a row's prediction then hardly depends on the rows beside it."""
         check_is_fitted(self)
         rows = self.model_.preprocessor.encode(self._frame(x, reset=False))
-        module = copy.deepcopy(self.model_.module).double()
         with torch.inference_mode():
             taken = [rows.take(part)[0] for part in rows.parts()]
-            return torch.cat([module(part.double()) for part in taken if part is not None])
+            return torch.cat([self.network_(part.double()) for part in taken if part is not None])
 
-    def _write(self, x: pd.DataFrame, y: np.ndarray, task_type: str, name: str) -> GeneratedModel:
+    def _write(self, x: pd.DataFrame, y: np.ndarray, task_type: str, name: str) -> None:
         if self.scale not in ("small", "base", "large"):
             raise ConfigError(f"scale must be 'small', 'base' or 'large', however: {self.scale!r}")
         batch = usable(read_data((x, pd.Series(y, name=name)), modality="table"))
         way = any_table_way(self.generator, seed=self.random_state)
-        return write_model(AnyTable(way, self.description, batch, task_type), self.description, scale=self.scale)
+        proposal = AnyTable(way, self.description, batch, task_type)
+        self.model_ = write_model(proposal, self.description, scale=self.scale)
+        self.network_ = copy.deepcopy(self.model_.module).double()
 
 
 class FlameClassifier(ClassifierMixin, _TableEstimator):
@@ -111,7 +115,7 @@ class FlameClassifier(ClassifierMixin, _TableEstimator):
         self.classes_, codes = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"a classifier needs at least 2 classes, however y holds one class: {self.classes_[0]!r}")
-        self.model_ = self._write(frame, codes, "tabular_cls", _name_of(y))
+        self._write(frame, codes, "tabular_cls", _name_of(y))
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -139,7 +143,7 @@ class FlameRegressor(RegressorMixin, _TableEstimator):
             DataError: if no column is of use.
         """
         frame, numbers = _with_labels(self, X, y, numeric=True)
-        self.model_ = self._write(frame, numbers, "tabular_reg", _name_of(y))
+        self._write(frame, numbers, "tabular_reg", _name_of(y))
         return self
 
     def predict(self, X: Any) -> np.ndarray:
