@@ -25,7 +25,7 @@ from typing import Any
 
 from experiments.request_scores import KEYS, LampScore, flat, truth_spec, wrong_keys
 from flame.taskspec import TASKS, TaskSpec
-from flame.understand import understand
+from flame.understanding import understand
 
 DATA = Path(__file__).parent / "requests_data"
 Writer = Callable[[str], TaskSpec]

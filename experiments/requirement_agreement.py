@@ -11,7 +11,7 @@ from experiments.scripted import LIE, Scripted, metadata, sentence_of
 from flame.data import DataBatch
 from flame.errors import FlameError
 from flame.llm.writer import LLMWriter
-from flame.plan import plan
+from flame.planning import plan
 from flame.table.tables import TABLES
 
 SETTINGS = {

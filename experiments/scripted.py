@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from flame.llm import Usage
+from requirements_prompts.sentences import TYPE_WORDS
 
 
 class Scripted:
@@ -34,14 +35,8 @@ LIE = metadata("img_cls", 1000, "resnet152", "large", in_dim=99)
 
 def sentence_of(wire: dict[str, Any]) -> str:
     """The true sentence of metadata, in words of our own."""
-    words = {
-        "tabular_cls": "tabular classification",
-        "tabular_reg": "tabular regression",
-        "seq_cls": "text classification",
-        "seq_reg": "text regression",
-        "img_cls": "image classification",
-        "s2s_gen": "sequence generation",
-    }
     classes = f"{wire['out_dim']}-class, " if wire["task"].endswith("_cls") else ""
     features = f"{wire['in_dim']}-feature, " if wire["in_dim"] else ""
-    return f"This is a task of {classes}{features}{wire['scale']}-scaled {words[wire['task']]} on what the user has."
+    return (
+        f"This is a task of {classes}{features}{wire['scale']}-scaled {TYPE_WORDS[wire['task']]} on what the user has."
+    )

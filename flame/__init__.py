@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from flame.errors import FlameError
     from flame.metadata import Metadata
     from flame.model import GeneratedModel
-    from flame.plan import Plan, plan
+    from flame.planning import Plan, plan
     from flame.route import Route
     from flame.table.estimators import FlameClassifier, FlameRegressor
     from flame.table.tables import load_table, split_table
     from flame.table.training import train
     from flame.taskspec import TaskSpec
-    from flame.understand import understand
+    from flame.understanding import understand
 
 __all__ = [
     "DataBatch",
@@ -53,7 +53,7 @@ _HOMES = {
     "FlameRegressor": "flame.table.estimators",
     "GeneratedModel": "flame.model",
     "Metadata": "flame.metadata",
-    "Plan": "flame.plan",
+    "Plan": "flame.planning",
     "Route": "flame.route",
     "TaskSpec": "flame.taskspec",
     "builtin_checkpoints": "flame.api",
@@ -61,11 +61,11 @@ _HOMES = {
     "load": "flame.api",
     "load_generator": "flame.api",
     "load_table": "flame.table.tables",
-    "plan": "flame.plan",
+    "plan": "flame.planning",
     "read_data": "flame.data",
     "split_table": "flame.table.tables",
     "train": "flame.table.training",
-    "understand": "flame.understand",
+    "understand": "flame.understanding",
 }
 
 

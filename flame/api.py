@@ -14,7 +14,7 @@ from flame.data import DataBatch
 from flame.errors import CheckpointError, DataError, RouteError, did_you_mean
 from flame.metadata import TABULAR, Scale
 from flame.model import GeneratedModel
-from flame.plan import check_request, read_batch
+from flame.planning import check_request, read_batch
 from flame.requirement import OfflineWriter, RequirementWriter, decide_metadata, with_resources
 from flame.route import Proposal, Way, choose
 from flame.saving import load_model
@@ -74,7 +74,7 @@ def generate_model(
         MetadataError: if `spec` has open questions or asks for advice only.
     """
     if spec is not None:
-        from flame.understand import require_buildable
+        from flame.understanding import require_buildable
 
         require_buildable(spec)
         description = description or spec.text

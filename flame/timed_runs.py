@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import platform
 import warnings
 from datetime import timedelta
 from pathlib import Path
@@ -56,3 +57,19 @@ def fit_for_minutes(module: TimedModule, work: Path, *, progress: bool, **option
         warnings.simplefilter("ignore")  # one process reads the stream: Lightning's advice on workers does not fit
         trainer.fit(module, ckpt_path=last if last.is_file() else None, weights_only=True)
         trainer.save_checkpoint(last)
+
+
+def run_story(module: TimedModule, command: str, *, kept: bool) -> dict[str, Any]:
+    """What a checkpoint says of a run.
+
+    Args:
+        kept: the weights from before the run were better and are what stays.
+    """
+    return {
+        "command": command,
+        "minutes": round(module.seconds / 60, 1),
+        "updates": module.n_steps,
+        "skipped": module.n_skipped,
+        "weights_kept": "those before the run" if kept else "those after the run",
+        "hardware": f"{torch.get_num_threads()} threads, {platform.machine()}, torch {torch.__version__}",
+    }

@@ -12,7 +12,7 @@ import pytest
 from experiments.request_scores import KEYS, LampScore, same_name, wrong_keys
 from experiments.requests import DATA, WRITERS, Request, find_writer, load_requests, main, score
 from flame.taskspec import LAMP_TASKS, TaskSpec
-from flame.understand import understand
+from flame.understanding import understand
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +181,7 @@ def test_an_unknown_writer_is_refused_with_the_known_ones() -> None:
 
 
 def test_any_function_can_be_scored_by_name() -> None:
-    assert find_writer("flame.understand:understand") is understand
+    assert find_writer("flame.understanding:understand") is understand
 
 
 def test_the_command_prints_the_table_and_json(capsys: pytest.CaptureFixture[str]) -> None:

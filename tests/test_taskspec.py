@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from flame.errors import MetadataError
 from flame.taskspec import Constraint, TaskSpec
-from flame.understand import understand
+from flame.understanding import understand
 
 HELMETS = "Detect helmets in photos with YOLOv8n, mAP above 0.6, under 30M params, 25 fps, on the GPU with OpenVINO."
 

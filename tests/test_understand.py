@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from flame.errors import DataError, FlameError, MetadataError, RouteError
 from flame.taskspec import BUILDABLE, Inputs, TaskSpec
-from flame.understand import ask_back, broken_constraints, report, require_buildable, understand
+from flame.understanding import ask_back, broken_constraints, report, require_buildable, understand
 from requirements_prompts.understanding.request import normalise
 
 HELMETS = "Detect helmets in photos with YOLOv8n, mAP above 0.6, under 30M params, 25 fps, on the GPU with OpenVINO."
@@ -272,15 +272,9 @@ def test_a_request_takes_less_than_twenty_milliseconds() -> None:
     assert sorted(seconds)[10] < 0.02
 
 
-def test_the_name_flame_understand_can_be_called_even_where_it_is_the_module() -> None:
-    import flame.understand
-
-    assert flame.understand("Classify mugs.").task == "classification"  # type: ignore[operator]
-
-
 def test_understanding_words_loads_neither_pandas_nor_torch() -> None:
     code = (
-        "import sys; from flame.understand import understand; understand('Classify mugs.'); "
+        "import sys; from flame.understanding import understand; understand('Classify mugs.'); "
         "print(sorted({'torch', 'pandas', 'numpy', 'transformers'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

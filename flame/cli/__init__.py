@@ -126,7 +126,7 @@ def plan(
     Example: flame plan "Sort product reviews into 5 classes; it runs on a phone"
     """
     import flame
-    from flame.plan import preview_plan
+    from flame.planning import preview_plan
 
     if show_prompt:
         typer.echo(preview_plan(description, data, silent_writer(rows=rows), target=target))
@@ -156,7 +156,7 @@ def understand(
     """
     import flame
     from flame.spec_report import report
-    from flame.understand import ask_back
+    from flame.understanding import ask_back
 
     spec = flame.understand(text, data, target=target)
     if interactive:

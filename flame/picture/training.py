@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from flame.picture.features import PictureEncoder, domain_task, picture_encoder,
 from flame.picture.fitting import fit, picture_config
 from flame.picture.sets import IMAGE_SETS, LIMIT, SIDE, ImageSet, load_image_set
 from flame.picture.styles import STYLES, restyled
+from flame.timed_runs import run_story
 from hypernet.adapters.checkpoint import load_picture_generator, save_adapter_generator
 from hypernet.adapters.generator import AdapterGeneratorConfig
 from hypernet.adapters.module import AdapterModule, AdapterTrainConfig
@@ -240,14 +240,9 @@ def _story(
     command: str,
 ) -> dict[str, Any]:
     run = {
-        "command": command,
-        "minutes": round(module.seconds / 60, 1),
-        "updates": module.n_steps,
-        "skipped": module.n_skipped,
+        **run_story(module, command, kept=kept),
         "seed": config.seed,
-        "weights_kept": "those before the run" if kept else "those after the run",
         "validation_pictures": {"before": earlier, "after": later},
-        "hardware": f"{torch.get_num_threads()} threads, {platform.machine()}, torch {torch.__version__}",
     }
     tasks = [{"name": f"{s.title}, {d}", "licence": s.licences[d]} for s in found for d in s.domains]
     return {

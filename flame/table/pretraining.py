@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -14,11 +13,12 @@ import numpy as np
 import torch
 
 from flame.files import atomic_folder, check_place, claim_work
-from flame.timed_runs import fit_for_minutes
-from hypernet.tables import TableGenerator, Width
+from flame.timed_runs import fit_for_minutes, run_story
+from hypernet.tables import TableGenerator
 from hypernet.tables.checkpoint import load_table_generator, save_table_generator
 from hypernet.tables.inputs import Task
 from hypernet.tables.module import PretrainConfig, TableModule, validation_tasks
+from hypernet.tables.objective import write_for
 
 MARKER = "model.safetensors"
 N_VALIDATION = 96
@@ -74,18 +74,10 @@ def pretrain(
     if config.minutes and _loss(later) > _loss(earlier):
         generator.load_state_dict(before)
         later, kept = earlier, True
-    runs = [*generator.provenance.get("runs", [])]
-    runs.append(
-        {
-            "command": command,
-            "minutes": round(module.seconds / 60, 1),
-            "tables": module.n_tables,
-            "skipped_steps": module.n_skipped,
-            "seed": config.seed,
-            "weights_kept": "those before the run" if kept else "those after the run",
-            "hardware": f"{torch.get_num_threads()} threads, {platform.machine()}, torch {torch.__version__}",
-        }
-    )
+    runs = [
+        *generator.provenance.get("runs", []),
+        {**run_story(module, command, kept=kept), "tables": module.n_tables, "seed": config.seed},
+    ]
     provenance = {"runs": runs, "validation": {**reference_scores(validation), "this checkpoint": later}}
     with atomic_folder(output, marker=MARKER) as folder:
         save_table_generator(generator, folder, provenance=provenance)
@@ -96,17 +88,7 @@ def scores_of(generator: TableGenerator, tasks: Sequence[Task]) -> dict[str, flo
     """Means over held-out synthetic tables, at full width; see `_mean`."""
 
     def predict(task: Task, seed: int) -> np.ndarray:
-        s = task.n_support
-        written = generator(
-            task.x[:, :s],
-            task.y[:, :s],
-            column=task.column,
-            numeric=task.numeric,
-            regression=task.regression,
-            width=Width(),
-            generator=torch.Generator().manual_seed(seed),
-            mentioned=task.mentioned,
-        )
+        s, written = task.n_support, write_for(generator, task, torch.Generator().manual_seed(seed))
         output = written(task.x[:, s:])[0]
         return (output if task.regression else output.softmax(-1)).numpy()
 

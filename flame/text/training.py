@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import platform
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -18,7 +17,7 @@ from flame.files import atomic_folder, check_place, claim_work
 from flame.text.base_models import find_base
 from flame.text.encoding import TextEncoder, Tokens
 from flame.text.tasks import TextTask, read_text_rows, read_text_task, text_task_names
-from flame.timed_runs import fit_for_minutes
+from flame.timed_runs import fit_for_minutes, run_story
 from hypernet.adapters import AdapterGenerator, load_adapter_generator, save_adapter_generator
 from hypernet.adapters.module import AdapterModule, AdapterTrainConfig
 from hypernet.adapters.objective import Encode, batch_outputs
@@ -202,15 +201,10 @@ def _story(
     command: str,
 ) -> dict[str, Any]:
     run = {
-        "command": command,
-        "minutes": round(module.seconds / 60, 1),
-        "updates": module.n_steps,
-        "skipped": module.n_skipped,
+        **run_story(module, command, kept=kept),
         "seed": config.seed,
         "frozen": config.frozen,
-        "weights_kept": "those before the run" if kept else "those after the run",
         "development_rows": {"before": earlier, "after": later},
-        "hardware": f"{torch.get_num_threads()} threads, {platform.machine()}, torch {torch.__version__}",
     }
     return {
         "runs": [*generator.provenance.get("runs", []), run],

@@ -5,11 +5,26 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from hypernet.tables.generator import TableGenerator
+from hypernet.tables.generator import TableGenerator, Written
 from hypernet.tables.inputs import Task
 from hypernet.tables.network import Width
 
 TRAINING_WIDTH = Width(n_sparse=96, n_dense=96, n_conjunctions=64)
+
+
+def write_for(model: TableGenerator, task: Task, generator: torch.Generator, *, width: Width | None = None) -> Written:
+    """The networks that the support rows of a task get."""
+    s = task.n_support
+    return model(
+        task.x[:, :s],
+        task.y[:, :s],
+        column=task.column,
+        numeric=task.numeric,
+        regression=task.regression,
+        width=width or Width(),
+        generator=generator,
+        mentioned=task.mentioned,
+    )
 
 
 def query_loss(
@@ -20,17 +35,7 @@ def query_loss(
     Shape:
         -> (b,)
     """
-    s = task.n_support
-    written = model(
-        task.x[:, :s],
-        task.y[:, :s],
-        column=task.column,
-        numeric=task.numeric,
-        regression=task.regression,
-        width=width,
-        generator=generator,
-        mentioned=task.mentioned,
-    )
+    s, written = task.n_support, write_for(model, task, generator, width=width)
     output, y = written(task.x[:, s:]), task.y[:, s:]
     if task.regression:
         # Beyond three standard deviations the error counts linearly: a few outliers must not rule.

@@ -9,9 +9,7 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 from flame.errors import MetadataError, RouteError
@@ -203,13 +201,3 @@ def _confidence(seen: Understanding, n_missing: int, open_questions: bool) -> fl
     if open_questions:
         return 0.9 if seen.problems == ("not_a_request",) else 0.3
     return round(max(0.95 - 0.15 * n_missing - 0.2 * seen.weak_task, 0.1), 2)
-
-
-class _CallableModule(ModuleType):
-    """`flame.understand` names this module and the function; whichever Python puts there last, it can be called."""
-
-    def __call__(self, text: str, data: Any = None, *, target: str | None = None) -> TaskSpec:
-        return understand(text, data, target=target)
-
-
-sys.modules[__name__].__class__ = _CallableModule

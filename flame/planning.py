@@ -10,9 +10,7 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict, dataclass, replace
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from flame.data import DataBatch, read_data, refuse_one_class
@@ -169,21 +167,3 @@ def _model_of(writer: RequirementWriter) -> LanguageModel | None:
     from flame.llm.writer import LLMWriter
 
     return writer.model if isinstance(writer, LLMWriter) else None
-
-
-class _CallableModule(ModuleType):
-    """`flame.plan` names this module and the function; whichever Python puts there last, it can be called."""
-
-    def __call__(
-        self,
-        description: str | None = None,
-        data_batch: Any = None,
-        *,
-        target: str | None = None,
-        writer: RequirementWriter | None = None,
-        model: LanguageModel | None = None,
-    ) -> Plan:
-        return plan(description, data_batch, target=target, writer=writer, model=model)
-
-
-sys.modules[__name__].__class__ = _CallableModule
