@@ -14,6 +14,7 @@ from flame.data import DataBatch
 from flame.errors import CheckpointError, DataError, RouteError, did_you_mean
 from flame.metadata import TABULAR, Scale
 from flame.model import GeneratedModel
+from flame.picture.any_picture import AnyPictureWay
 from flame.planning import check_request, read_batch
 from flame.requirement import OfflineWriter, RequirementWriter, decide_metadata, with_resources
 from flame.route import Proposal, Way, choose
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from flame.llm.writer import LLMWriter
     from flame.taskspec import TaskSpec
     from hypernet.adapters import AdapterGenerator
+    from hypernet.adapters.pictures import PictureGenerator
 
 BUILTIN = Path(__file__).parent / "checkpoints"
 DEFAULT_CHECKPOINT = "tables-uci10"
@@ -45,6 +47,7 @@ def generate_model(
     checkpoint: str | Path | ParameterGenerator = DEFAULT_CHECKPOINT,
     table_generator: str | Path | TableGenerator | None = None,
     text_generator: str | Path | AdapterGenerator | None = None,
+    picture_generator: str | Path | PictureGenerator | None = None,
     writer: RequirementWriter | None = None,
     spec: TaskSpec | None = None,
 ) -> GeneratedModel:
@@ -54,14 +57,18 @@ def generate_model(
         description: what the task is, in the user's words. One that speaks of texts and names their classes is enough.
         data_batch: some rows, labelled or not: a DataFrame, array, pair (X, y), list of dicts or of texts,
             `datasets.Dataset`, or a path to CSV, TSV, Parquet, JSON or JSONL. Labelled rows let the route match and
-            check the labels.
+            check the labels. Pictures: a folder with one folder per class, a CSV of paths and labels, or Pillow
+            images, uint8 arrays or paths with labels.
         target: name of the column to predict.
         labels: names of the classes of texts that have no labels, as in `["negative", "positive"]`.
-        base_model: name or folder of the encoder that a model for texts is written for; `minilm` if not given.
+        base_model: the base of a model for texts (name or folder of an encoder; `minilm` if not given) or for pictures
+            (a network of torchvision's, a file or folder; `$FLAME_PICTURE_BASE` or `mobilenet_v2` if not given).
         checkpoint: built-in name, folder, hub name, or a loaded generator; its trained heads are preferred.
         table_generator: folder, or a loaded generator, for labelled tables that no trained head fits; the built-in one
             if not given.
         text_generator: folder, or a loaded generator, for texts; the built-in one, if it is there, if not given.
+        picture_generator: folder, or a loaded generator, for pictures, as `flame train-images` writes it; if not given,
+            the base model stays as it is and only a classifier is written.
         writer: writes the requirement sentence; the offline rules if not given. `flame.llm.writer.LLMWriter` asks a
             language model; only then do rows leave the machine.
         spec: what `flame.understand` read in a request; limits that the model breaks, or that cannot be measured here,
@@ -79,10 +86,14 @@ def generate_model(
         require_buildable(spec)
         description = description or spec.text
     watch = Watch()
-    texts = any_text_way(labels, base_model=base_model, generator=text_generator)
-    ways, batch = _prepare(description, data_batch, target, checkpoint, table_generator, texts, watch)
-    if batch is not None and batch.modality in ("table", "image"):
-        _refuse_text_options(batch, labels=labels, base_model=base_model, text_generator=text_generator)
+    others: list[Way] = [
+        any_text_way(labels, base_model=base_model, generator=text_generator),
+        any_picture_way(labels, base_model=base_model, generator=picture_generator),
+    ]
+    ways, batch = _prepare(description, data_batch, target, checkpoint, table_generator, others, watch)
+    if batch is not None:
+        both = {"labels": labels, "base_model": base_model}
+        _refuse_options(batch, **both, text_generator=text_generator, picture_generator=picture_generator)
     proposal, reasons = choose(ways, description, batch)
     try:
         model = write_model(proposal, description, writer=writer, spec=spec, watch=watch)
@@ -163,7 +174,8 @@ def preview_prompt(
     checkpoint: str | Path | ParameterGenerator = DEFAULT_CHECKPOINT,
 ) -> str:
     """Exactly what `generate_model` with this writer would send to the language model first; nothing is sent."""
-    ways, batch = _prepare(description, data_batch, target, checkpoint, None, any_text_way(), Watch())
+    others: list[Way] = [any_text_way(), any_picture_way()]
+    ways, batch = _prepare(description, data_batch, target, checkpoint, None, others, Watch())
     proposal, _ = choose(ways, description, batch)
     return writer.prompt_for(proposal.facts(description), proposal.batch)
 
@@ -174,7 +186,7 @@ def _prepare(
     target: str | None,
     checkpoint: str | Path | ParameterGenerator,
     table_generator: str | Path | TableGenerator | None,
-    texts: AnyTextWay,
+    others: list[Way],
     watch: Watch,
 ) -> tuple[list[Way], DataBatch | None]:
     """Read the request; who may serve it, in order of preference."""
@@ -187,8 +199,8 @@ def _prepare(
     name = own if isinstance(checkpoint, ParameterGenerator) else str(checkpoint)
     tables: list[Way] = [TaskHeadWay(generator, name), any_table_way(table_generator)]
     if batch is None:
-        return [texts, *tables], None
-    return ([texts] if batch.modality in ("text", "text_pair") else tables), batch
+        return [*others, *tables], None
+    return (tables if batch.modality == "table" else others), batch
 
 
 def any_table_way(generator: str | Path | TableGenerator | None = None, *, seed: int = 0) -> AnyTableWay:
@@ -211,20 +223,40 @@ def any_text_way(
     return AnyTextWay(cache(lambda: text_writer(base_model, generator, built_in=BUILTIN / CHECKPOINT)), labels)
 
 
-def _refuse_text_options(batch: DataBatch, **options: Any) -> None:
-    given = [name for name, value in options.items() if value is not None]
+def any_picture_way(
+    labels: Sequence[Any] | None = None,
+    *,
+    base_model: str | None = None,
+    generator: str | Path | PictureGenerator | None = None,
+) -> AnyPictureWay:
+    """The way for pictures; without a generator only classifiers are written, since none is built in."""
+    from flame.picture.generators import picture_writer
+
+    return AnyPictureWay(cache(lambda: picture_writer(base_model, generator)), generator is not None, labels)
+
+
+_MEANT_FOR = {
+    "table": (),
+    "image": ("labels", "base_model", "picture_generator"),
+    "text": ("labels", "base_model", "text_generator"),
+    "text_pair": ("labels", "base_model", "text_generator"),
+}
+"""Options that some data have no use for, and which have."""
+
+
+def _refuse_options(batch: DataBatch, **options: Any) -> None:
+    given = [name for name, value in options.items() if value is not None and name not in _MEANT_FOR[batch.modality]]
     if given:
-        kind = {"table": "a table", "image": "pictures"}[batch.modality]
-        raise DataError(
-            f"{' and '.join(given)} can be given for texts only, however the data are {kind}; leave them out"
-        )
+        kind = {"table": "a table", "image": "pictures"}.get(batch.modality, "texts")
+        raise DataError(f"the data are {kind}, for which {' and '.join(given)} cannot be given; leave them out")
 
 
 def load(folder: str | Path, *, base_model: str | None = None) -> GeneratedModel:
     """Read a model that `GeneratedModel.save` wrote.
 
     Args:
-        base_model: where the base of a text model is now, if not where it was; its content is checked.
+        base_model: where the base of a text model is now, if not where it was; its content is checked. Models for
+            tables and pictures have none.
 
     Raises:
         CheckpointError: if the folder is missing, truncated, changed or foreign, or its base model is not there.

@@ -17,11 +17,11 @@ import pandas as pd
 from flame.columns import Column, distinct_cells, plain, shorten, take, type_column
 from flame.errors import DataError, did_you_mean
 from flame.modality import Choice, Modality, check_modality, choose_modality
-from flame.picture.sources import as_frame, read_pictures
+from flame.picture.sources import as_frame, located, read_pictures
 from flame.reading import to_frame
 from flame.text.reading import read_texts
 
-__all__ = ["Column", "DataBatch", "Modality", "plain", "read_data", "read_labelled", "read_rows"]
+__all__ = ["Column", "DataBatch", "Modality", "plain", "read_data", "read_labelled", "read_picture_cells", "read_rows"]
 
 LIKELY_TARGETS = ("target", "label", "class", "y", "outcome")
 """Columns taken as the target when none is named (exact names, case ignored)."""
@@ -60,6 +60,12 @@ class DataBatch:
         by_name = {c.name: c for c in self.columns}
         return replace(self, features=self.features[list(names)], columns=tuple(by_name[n] for n in names))
 
+    def rows(self, places: Sequence[int]) -> DataBatch:
+        """Some of the rows, in this order."""
+        features = self.features.iloc[list(places)].reset_index(drop=True)
+        labels = None if self.labels is None else self.labels.iloc[list(places)].reset_index(drop=True)
+        return replace(self, features=features, labels=labels)
+
     def label_by(self, name: str) -> DataBatch:
         """The same table with one of its columns as the labels; rows without a label are left out.
 
@@ -75,7 +81,12 @@ class DataBatch:
 
 
 def read_data(
-    data: Any, *, target: str | None = None, labels_needed: bool = False, modality: Modality | None = None
+    data: Any,
+    *,
+    target: str | None = None,
+    labels_needed: bool = False,
+    modality: Modality | None = None,
+    likely: Sequence[str] = LIKELY_TARGETS,
 ) -> DataBatch:
     """Read a frame, array, list, mapping, `datasets.Dataset`, file or folder into a checked batch.
 
@@ -83,11 +94,12 @@ def read_data(
         data: a pandas DataFrame; a 2-d numpy array; a pair (X, y); a list of dicts; a dict of columns; anything with
             `to_pandas()`; or a path to CSV, TSV, Parquet, JSON or JSONL. Texts: a list of str, of pairs of str, or
             columns of free text. Pictures: a folder with one folder per class, a flat folder, a list of Pillow images,
-            uint8 arrays or paths, an array (n, h, w, 3), or a column of any of these.
+            uint8 arrays or paths, or of pairs of any of these and its label, an array (n, h, w, 3), or a column.
         target: name of the column to predict. Left out, a column named like `target`, `label`, `class` or `y` is
             taken and noted.
         labels_needed: refuse data without labels.
         modality: `table`, `text`, `text_pair` or `image`; None: as the columns look.
+        likely: columns that are taken as the target, in this order, where none is named.
 
     Raises:
         DataError: with every fault of the input, and what to do about it.
@@ -95,7 +107,7 @@ def read_data(
     asked = check_modality(modality)
     notes: list[str] = []
     frame, own = _to_frame(data, target, asked, notes)
-    name = own or _find_target(frame, target, notes)
+    name = own or _find_target(frame, target, notes, likely)
     if labels_needed and name is None:
         raise _unlabelled(frame)
     _refuse_empty(frame, name)
@@ -136,6 +148,20 @@ def read_rows(data: Any) -> pd.DataFrame:
     if frame.shape[1] == 0:
         raise DataError("the data has no columns")
     return frame
+
+
+def read_picture_cells(data: Any) -> list[Any]:
+    """The pictures of anything `read_data` accepts, one for each row and in its order; labels are passed over.
+
+    What is no picture comes as `flame.picture.sources.Broken`; nothing is opened.
+
+    Raises:
+        DataError: if there is no column of pictures.
+    """
+    frame, own = _to_frame(data, None, "image", [])
+    features = frame if own is None else frame.drop(columns=own)
+    column = choose_modality(features, asked="image").columns[0]
+    return located(features[column], _folder_of(data))
 
 
 def _find_target(

@@ -51,7 +51,7 @@ class Preprocessor(Protocol):
 
     @property
     def modality(self) -> str:
-        """`table` or `text`; the form in which a model is saved."""
+        """`table`, `text` or `image`; the form in which a model is saved."""
         ...
 
     @property
@@ -66,6 +66,10 @@ class Preprocessor(Protocol):
 
     def read(self, data: Any) -> pd.DataFrame:
         """Unlabelled rows of anything a user may hand over, for prediction."""
+        ...
+
+    def read_labelled(self, data: Any, *, target: str | None, known: str) -> tuple[pd.DataFrame, list[Any], str]:
+        """Rows, their labels and the target's name; see `flame.data.read_labelled`."""
         ...
 
     def encode(self, rows: pd.DataFrame) -> Encoded:

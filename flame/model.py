@@ -14,7 +14,6 @@ import torch
 from torch import nn
 
 from flame.columns import plain, shorten
-from flame.data import read_labelled
 from flame.errors import ConfigError, DataError
 from flame.finetune import fit_module, hold_out, run_module
 from flame.inputs import Preprocessor
@@ -209,7 +208,7 @@ class GeneratedModel:
         return self._outputs(rows).softmax(-1).numpy()
 
     def _labelled(self, data: Any, target: str | None) -> tuple[pd.DataFrame, np.ndarray]:
-        features, labels, name = read_labelled(data, target=target, known=self.target)
+        features, labels, name = self.preprocessor.read_labelled(data, target=target, known=self.target)
         if self.is_regression:
             return features, _numbers(labels, name)
         index = {str(plain(v)): i for i, v in enumerate(self.labels)}

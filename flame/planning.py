@@ -13,11 +13,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from flame.class_names import class_names
 from flame.data import DataBatch, read_data, refuse_one_class
 from flame.errors import DataError, FlameError, MetadataError
 from flame.metadata import CLASSIFICATION, TABULAR, Metadata, parse_metadata
 from flame.requirement import OfflineWriter, RequirementWriter, decide_metadata, gather_facts, unknown
-from flame.text.class_names import class_names
 from requirements_prompts import TaskFacts
 
 if TYPE_CHECKING:
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from flame.llm.writer import LLMWriter
 
 
-_ON_TEXTS = "generate_model adapts the base model 'minilm', or the one that base_model names"
+_TAKEN = "is the paper's; generate_model takes the base model '{}', or the one that base_model names"
+_BASES = {"seq_cls": "minilm", "seq_reg": "minilm", "img_cls": "mobilenet_v2"}
+"""What is taken where no base model is named, by type of task."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def plan(
         *(batch.notes if batch is not None else ()),
         *facts.notes,
         *([f"no resources ask for another scale than base: {metadata.arch}"] if default else []),
-        *([f"{metadata.arch} is the paper's; {_ON_TEXTS}"] if facts.task_type in ("seq_cls", "seq_reg") else []),
+        *([f"{metadata.arch} {_TAKEN.format(_BASES[facts.task_type])}"] if facts.task_type in _BASES else []),
         *writer.notes,
         *corrections,
     )

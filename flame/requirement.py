@@ -96,6 +96,22 @@ def gather_facts(description: str | None, batch: DataBatch | None, *, task_type:
     )
 
 
+def facts_on_base(
+    description: str | None,
+    batch: DataBatch | None,
+    task_type: str,
+    *,
+    n_classes: int | None,
+    notes: Sequence[str] = (),
+) -> TaskFacts:
+    """The facts of a model that adapts a base model of the user's choice."""
+    facts = gather_facts(description, batch, task_type=task_type)
+    # What is said of the architectures of other base models does not hold for this one.
+    others = set(ARCHES[task_type].values())
+    kept = tuple(n for n in (*notes, *facts.notes) if not any(name in n for name in others))
+    return replace(facts, n_classes=n_classes, notes=kept)
+
+
 def with_resources(facts: TaskFacts, spec: TaskSpec, *, d_input: int | None = None) -> TaskFacts:
     """The facts of a trained head with the scale that the limits and the device of a specification ask for."""
     choice = choose_scale(

@@ -20,7 +20,7 @@ class Route:
     """The way a model was generated, for people and for the saved file."""
 
     way: str
-    """`task_head`, `any_table` or `any_text`."""
+    """`task_head`, `any_table`, `any_text` or `any_picture`."""
     checkpoint: str
     """Name of the checkpoint."""
     task: str

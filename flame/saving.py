@@ -1,7 +1,7 @@
 """Generated models on disk: safetensors and JSON, written in one step, checked when read.
 
-A table's network is written whole; a text model as what it adds to its base model. `flame.json` says which of the two
-(`modality`, absent for tables), and what the files have in common stands here.
+A network for a table or for pictures is written whole; a text model as what it adds to its base model. `flame.json`
+says which of them (`modality`, absent for tables), and what the files have in common stands here.
 """
 
 from __future__ import annotations
@@ -48,12 +48,17 @@ class Form:
     """Fills an empty folder; gives what `flame.json` says besides the common story."""
     read: Callable[[Files, dict[str, Any], Metadata, str | None], Read]
     """Module and preprocessing from the weights, the story, the metadata and the base model that the user names."""
+    usage: Callable[[GeneratedModel], str] = lambda _: (
+        "Load it with `flame.load(folder)` or `flame predict folder rows.csv`."
+    )
+    """The last words of the card."""
 
 
 def save_model(model: GeneratedModel, folder: str | Path) -> Path:
     """Write `model` to a folder; see `GeneratedModel.save`."""
     with atomic_folder(folder, marker="flame.json") as fresh:
-        extra = _forms()[model.preprocessor.modality].write(model, fresh)
+        form = _forms()[model.preprocessor.modality]
+        extra = form.write(model, fresh)
         story = {
             "format": FORMAT,
             "version": FORMAT_VERSION,
@@ -71,7 +76,7 @@ def save_model(model: GeneratedModel, folder: str | Path) -> Path:
         # Half a surrogate pair, as in a name of broken bytes, becomes the escape that JSON has for it.
         text = json.dumps(story, indent=1, ensure_ascii=False)
         (fresh / "flame.json").write_text(text, "utf8", errors="backslashreplace")
-        (fresh / "README.md").write_text(_card(model), "utf8", errors="backslashreplace")
+        (fresh / "README.md").write_text(_card(model, form.usage(model)), "utf8", errors="backslashreplace")
     return Path(folder)
 
 
@@ -79,9 +84,9 @@ def save_whole(model: GeneratedModel, folder: str | Path) -> Path:
     """Write a text model, base included, as a plain transformers folder; see `GeneratedModel.save`.
 
     Raises:
-        ConfigError: for a table's model, which is saved whole anyway, and where transformers has no form for it.
+        ConfigError: for other models, which are saved whole anyway, and where transformers has no form for it.
     """
-    if model.preprocessor.modality == "table":
+    if model.preprocessor.modality != "text":
         raise ConfigError(
             f"merged=True is for models that adapt a base model, however: {model.metadata.arch}, which is always saved "
             "whole; leave it out"
@@ -147,11 +152,13 @@ def _read_table(files: Files, story: dict[str, Any], metadata: Metadata, base_mo
 
 
 def _forms() -> dict[str, Form]:
+    from flame.picture import model_saving as picture
     from flame.text.model_saving import FILE, read_text, write_text
 
     return {
         "table": Form("model.safetensors", _write_table, _read_table),
         "text": Form(FILE, write_text, read_text),
+        "image": Form(picture.FILE, picture.write_picture, picture.read_picture, picture.usage),
     }
 
 
@@ -196,7 +203,7 @@ def _hash(story: dict[str, Any], tensors: bytes) -> str:
     return hashlib.sha256(hashlib.sha256(tensors).digest() + words).hexdigest()
 
 
-def _card(model: GeneratedModel) -> str:
+def _card(model: GeneratedModel, usage: str) -> str:
     columns = ", ".join(f"`{n}`" for n in model.preprocessor.names)
     lines = [
         f"# {model.route.task}: a model written in one forward pass",
@@ -208,8 +215,9 @@ def _card(model: GeneratedModel) -> str:
         f"* predicts `{model.target}`: {', '.join(f'`{v}`' for v in model.labels) or 'a number'}",
         f"* parameters: {model.n_parameters():,}",
         *(f"* {key}: {value}" for key, value in model.provenance.items()),
+        *(f"* note: {note}" for note in model.route.notes),
         "",
-        "Load it with `flame.load(folder)` or `flame predict folder rows.csv`.",
+        usage,
         "",
     ]
     return "\n".join(lines)

@@ -45,7 +45,13 @@ Engine = Literal["onnxruntime", "openvino", "ncnn", "torch", "tensorrt"]
 Knowledge = Literal["novice", "practitioner", "expert"]
 
 BUILDABLE: frozenset[tuple[str, str | None]] = frozenset(
-    {("classification", "table"), ("regression", "table"), ("classification", "text"), ("regression", "text")}
+    {
+        ("classification", "table"),
+        ("regression", "table"),
+        ("classification", "text"),
+        ("regression", "text"),
+        ("classification", "image"),
+    }
 )
 """Pairs of task and modality that this library can build today; a fact apart from what can be asked for."""
 LAMP_TASKS = {

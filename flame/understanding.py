@@ -106,7 +106,7 @@ def require_buildable(spec: TaskSpec) -> None:
         asked = " ".join(spec.questions) or "it asks for advice; say what a model should do"
         raise MetadataError(f"a specification with intent 'build' is expected, however: {spec.intent!r}; {asked}")
     if not spec.buildable:
-        known = ", ".join(f"{task} of a {modality}" for task, modality in sorted(BUILDABLE, key=str))
+        known = ", ".join(f"{task} of {modality}s" for task, modality in sorted(BUILDABLE, key=str))
         said = f"{spec.task} of {spec.inputs.modality or 'an unknown input'}"
         raise RouteError(f"this version builds {known}, however: {said}")
 

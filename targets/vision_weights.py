@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import math
 import pickle
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -124,6 +126,19 @@ def load_base(arch: str, source: str | Path = "DEFAULT") -> BaseWeights:
     return base
 
 
+def fitting_arch(path: Path, arches: Sequence[str]) -> str:
+    """The first of these networks whose body the tensors of a file fill.
+
+    Raises:
+        CheckpointError: if it is none of them, or the file cannot be read.
+    """
+    tensors = read_tensors(path)
+    found = next((arch for arch in arches if not _faults(tensors, empty_network(arch))), None)
+    if found is None:
+        raise CheckpointError(f"{path} holds the weights of none of {list(arches)}")
+    return found
+
+
 def _from_torchvision(arch: str, name: str) -> BaseWeights:
     known = torchvision_models().get_model_weights(arch).__members__
     if name not in known:
@@ -134,11 +149,12 @@ def _from_torchvision(arch: str, name: str) -> BaseWeights:
     enum = known[name]
     file = Path(torch.hub.get_dir()) / "checkpoints" / enum.url.rsplit("/", 1)[-1]
     try:
-        tensors = enum.get_state_dict(progress=False, check_hash=True)
+        with redirect_stdout(sys.stderr):  # torch tells there what it fetches, where results are to stand
+            tensors = enum.get_state_dict(progress=False, check_hash=True)
     except (OSError, RuntimeError) as error:
         raise CheckpointError(
             f"the weights {name} of {arch} cannot be fetched: {error}. Without a network: fetch {enum.url} elsewhere, "
-            f"and give the file's path as `source` or lay it at {file}"
+            f"and give the file's path or lay it at {file}"
         ) from error
     made = enum.transforms()
     scale = PictureScale(

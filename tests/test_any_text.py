@@ -19,9 +19,10 @@ import flame
 import flame.text.any_text
 from flame import GeneratedModel, generate_model
 from flame.api import any_text_way
+from flame.class_names import class_names
 from flame.cli import main
 from flame.errors import CheckpointError, ConfigError, DataError, FlameError, RouteError
-from flame.text.class_names import class_names
+from flame.support import spread_rows
 from hypernet.adapters import save_adapter_generator
 
 ZERO_SHOT = "Is this review positive or negative?"
@@ -124,7 +125,7 @@ def test_of_many_rows_some_are_read_evenly_spread_over_the_classes(base, monkeyp
     made = generate_model(None, many, base_model=base)
     assert any("12 of 92 labelled rows are read" in n for n in made.route.notes)
     assert "12 labelled texts and 3 classes" in made.route.reason
-    batch = flame.text.any_text._support(flame.read_data(many), [])
+    batch = spread_rows(flame.read_data(many), 12, [])
     assert batch.labels.value_counts().to_dict() == {"yea": 5, "nay": 5, "rare": 2}
     assert len(set(batch.features.iloc[:, 0])) > 6
 
@@ -234,9 +235,7 @@ def test_texts_without_labels_and_names_end_in_an_error_that_says_what_would_hel
 
 def test_options_of_texts_are_refused_for_a_table(base):
     rows = pd.DataFrame({"a": [1.0, 2.0, 3.0], "y": ["p", "q", "p"]})
-    with pytest.raises(
-        DataError, match="labels and base_model can be given for texts only, however the data are a tab"
-    ):
+    with pytest.raises(DataError, match="the data are a table, for which labels and base_model cannot be given; leave"):
         generate_model(None, rows, target="y", labels=["p", "q"], base_model=base)
 
 

@@ -302,10 +302,8 @@ def test_a_column_of_texts_cannot_become_the_labels():
         read_data(REVIEWS).label_by("0")
 
 
-def test_generating_from_pictures_says_that_tables_alone_are_written(untrained):
+def test_generating_from_pictures_without_labels_says_what_would_help(untrained):
     pytest.importorskip("PIL", reason="pictures need Pillow: pip install 'flame-hypernet[vision]'")
-    pictures = (np.zeros((4, 8, 8, 3), dtype="uint8"), LABELS)
-    with pytest.raises(
-        RouteError, match=r"the data are pictures, however the checkpoint .* writes models for tables only"
-    ):
+    pictures = np.zeros((4, 8, 8, 3), dtype="uint8")
+    with pytest.raises(RouteError, match=r"the pictures have no labels: without a generator.*For pictures, give some"):
         generate_model("Tell good from bad.", pictures, checkpoint=untrained)

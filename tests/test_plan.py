@@ -325,9 +325,9 @@ def test_a_table_of_numbers_says_why_no_head_is_used():
     assert "the target 'price' holds numbers (105" in model.route.notes[-1]
 
 
-def test_pictures_end_in_an_error_of_the_route():
-    with pytest.raises(RouteError, match="no model can be generated for this request"):
-        flame.generate_model("Sort them.", pictures(["a", "b"] * 3))
+def test_words_about_pictures_alone_end_in_an_error_of_the_route():
+    with pytest.raises(RouteError, match="the words speak of pictures, and none are given: without a generator for"):
+        flame.generate_model("Tell cats from dogs in photos.")
 
 
 # --- for people and machines ------------------------------------------------------------------------------------------

@@ -295,6 +295,6 @@ def test_a_forged_flame_json_that_does_not_fit_is_our_error(saved, edit):
 
 def test_a_modality_or_format_of_a_later_version_is_told_to_update(saved):
     change(saved, lambda story: story.update(modality="sound"))
-    refused(saved, r"holds a model for 'sound'; this version reads \['table', 'text'\]: update flame-hypernet")
+    refused(saved, r"holds a model for 'sound'; this version reads \['image', 'table', 'text'\]: update flame-hypernet")
     change(saved, lambda story: story.update(modality="text", version=2))
     refused(saved, "has format 2; this version reads 1: update flame-hypernet")

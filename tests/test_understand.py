@@ -213,7 +213,9 @@ def test_what_can_be_built_is_known_and_the_report_says_so() -> None:
 
 def test_what_cannot_be_built_is_refused_with_the_reason() -> None:
     require_buildable(understand("Classify mugs by the columns height and weight of a table."))
-    with pytest.raises(RouteError, match=r"builds classification of a table, .*however: detection of image"):
+    with pytest.raises(
+        RouteError, match=r"builds classification of images, classification of tables, .*however: detection of image"
+    ):
         require_buildable(understand(HELMETS))
     with pytest.raises(MetadataError, match="however: 'unclear'; What should the model do"):
         require_buildable(understand("Build a model."))

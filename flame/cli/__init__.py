@@ -18,6 +18,7 @@ from flame.cli.options import (
     BaseURL,
     Json,
     Labels,
+    PictureGenerator,
     Rows,
     ShowPrompt,
     Target,
@@ -66,11 +67,17 @@ def _root(
 
 @app.command()
 def generate(
-    data: Annotated[Path | None, typer.Argument(help="Rows or texts: CSV, TSV, Parquet, JSON or JSONL.")] = None,
+    data: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Rows, texts or pictures: CSV, TSV, Parquet, JSON, JSONL, or a folder of pictures by class."
+        ),
+    ] = None,
     description: Description = None,
     target: Target = None,
     labels: Labels = None,
     base_model: BaseModel = None,
+    picture_generator: PictureGenerator = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder to save the model in.")] = None,
     checkpoint: Checkpoint = None,
     llm: LLM = None,
@@ -79,11 +86,13 @@ def generate(
     show_prompt: ShowPrompt = False,
     as_json: Json = False,
 ) -> None:
-    """Write a model for a described task and/or rows of a table or texts, without training it.
+    """Write a model for a described task and/or rows of a table, texts or pictures, without training it.
 
     Nothing leaves the machine unless --llm names a language model (key: OPENAI_API_KEY).
 
     Example: flame generate iris.csv --target species -d "Tell iris species apart from petal sizes." -o iris/
+
+    Example: flame generate photos/ -d "Sort office objects photographed by a webcam" -o office/
     """
     import flame
     from flame.api import DEFAULT_CHECKPOINT, preview_prompt
@@ -94,13 +103,15 @@ def generate(
         typer.echo(preview_prompt(description, data, silent, target=target, checkpoint=checkpoint))
         return
     endpoint, writer = language_model(llm, base_url, rows=rows)
-    with busy("reading the request and writing the model", quiet=as_json), warnings_as_notes():
+    counted = data is not None and data.is_dir()  # pictures, which are counted while they are read
+    with busy("reading the request and writing the model", quiet=as_json or counted), warnings_as_notes():
         model = flame.generate_model(
             description,
             data,
             target=target,
             labels=label_names(labels),
             base_model=base_model,
+            picture_generator=picture_generator,
             checkpoint=checkpoint,
             writer=writer,
         )

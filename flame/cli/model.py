@@ -20,7 +20,9 @@ ModelFolder = Annotated[Path, typer.Argument(help="Folder of a saved model.", me
 
 def predict(
     model: ModelFolder,
-    rows: Annotated[Path | None, typer.Argument(help="Table, or texts, with the model's columns.")] = None,
+    rows: Annotated[
+        Path | None, typer.Argument(help="Table or texts with the model's columns, a picture, or a folder of them.")
+    ] = None,
     text: Annotated[list[str] | None, typer.Option("--text", help="A text to predict; may be repeated.")] = None,
     second: Annotated[
         list[str] | None, typer.Option("--second", help="Second text of a pair; one for each --text.")
@@ -30,7 +32,7 @@ def predict(
     base_model: BaseModel = None,
     as_json: Json = False,
 ) -> None:
-    """Predict the label, or the number, of every row of a table or of every text."""
+    """Predict the label, or the number, of every row of a table, every text or every picture."""
     import flame
     from flame.files import atomic_text
 
@@ -38,7 +40,9 @@ def predict(
     with warnings_as_notes():
         loaded = flame.load(model, base_model=base_model)
         if text and loaded.preprocessor.modality != "text":
-            raise typer.BadParameter(f"{model} reads a table; give a file with its rows", param_hint="--text")
+            reads = {"table": "a table; give a file with its rows", "image": "pictures; give a file or a folder"}
+            what = reads[loaded.preprocessor.modality]
+            raise typer.BadParameter(f"{model} reads {what}", param_hint="--text")
         result = _predictions(loaded, data, proba=proba)
     if output is not None:
         atomic_text(output, result.to_csv(index=False))
@@ -54,7 +58,7 @@ def predict(
 
 def evaluate(
     model: ModelFolder,
-    data: Annotated[Path, typer.Argument(help="Labelled rows.")],
+    data: Annotated[Path, typer.Argument(help="Labelled rows, texts or pictures.")],
     target: Target = None,
     base_model: BaseModel = None,
     as_json: Json = False,
@@ -69,7 +73,7 @@ def evaluate(
 
 def finetune(
     model: ModelFolder,
-    data: Annotated[Path, typer.Argument(help="Labelled rows.")],
+    data: Annotated[Path, typer.Argument(help="Labelled rows, texts or pictures.")],
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the rows.")] = 1,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for the new model [MODEL-finetuned].")
@@ -83,7 +87,7 @@ def finetune(
 
     named = model if model.name not in ("", "..") else model.resolve()
     place = output or named.with_name(named.name + "-finetuned")
-    with busy(f"fine-tuning for {epochs} epoch(s)", quiet=as_json), warnings_as_notes():
+    with busy(f"fine-tuning for {epochs} epoch(s)", quiet=as_json or data.is_dir()), warnings_as_notes():
         tuned = flame.load(model, base_model=base_model).finetune(data, epochs=epochs, target=target)
         tuned.save(place)
     show({**tuned.provenance["finetune"], "saved_to": str(place)}, as_json)
@@ -117,4 +121,7 @@ def _predictions(loaded: GeneratedModel, data: Any, *, proba: bool) -> pd.DataFr
     if proba:
         for i, label in enumerate(loaded.labels):
             result[f"p({label})"] = probabilities[:, i].round(4)
+    if loaded.preprocessor.modality == "image":  # a folder says by itself neither order nor names
+        names = [cell if isinstance(cell, str) else "" for cell in frame[loaded.preprocessor.names[0]]]
+        result.insert(0, "file" if loaded.target != "file" else "path", names)
     return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,7 +18,11 @@ Labels = Annotated[
     str | None, typer.Option("--labels", help="Names of the classes of unlabelled texts: negative,positive")
 ]
 BaseModel = Annotated[
-    str | None, typer.Option("--base-model", help="Encoder of a model for texts: name or folder.", metavar="NAME")
+    str | None,
+    typer.Option("--base-model", help="Base of a model for texts or pictures: name, file or folder.", metavar="NAME"),
+]
+PictureGenerator = Annotated[
+    Path | None, typer.Option("--picture-generator", help="Folder of `flame train-images`; none if not given.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
 LLM = Annotated[

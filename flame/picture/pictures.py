@@ -66,8 +66,13 @@ def header_fault(cell: Any) -> str:
     try:
         picture_size(cell)
     except DataError as error:
-        return _why(error.__cause__ or error)
+        return fault_of(error)
     return ""
+
+
+def fault_of(error: DataError) -> str:
+    """What is wrong with a picture, without its name: out of the error of this module that says both."""
+    return _why(error.__cause__ or error)
 
 
 def picture_size(cell: Any) -> tuple[int, int]:

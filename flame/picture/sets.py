@@ -29,6 +29,8 @@ SHARES = (0.5, 0.1, 0.4)
 """Of the pictures of a class, in the order of their names: neighbouring frames of one thing mostly stay together."""
 SIDE, LIMIT = 128, 600
 """Pixels of a picture's side; pictures of a domain, evenly from its classes."""
+MARGIN = 8 / 7
+"""Side of a photograph before the middle is cut out, over the side after."""
 VERSION = 1
 """Of the cached arrays."""
 _DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -56,14 +58,14 @@ IMAGE_SETS: dict[str, ImageSource] = {
         "vision/office_caltech10_256.tar",
         {"amazon": "amazon", "dslr": "dslr", "webcam": "webcam", "caltech": "caltech10"},
         dict.fromkeys(("amazon", "dslr", "webcam", "caltech"), _RESEARCH),
-        8 / 7,
+        MARGIN,
     ),
     "pacs": ImageSource(
         "PACS",
         "vision/pacs_128.tar",
         {"photo": "photo", "art": "art_painting", "cartoon": "cartoon", "sketch": "sketch"},
         dict.fromkeys(("photo", "art", "cartoon", "sketch"), _RESEARCH),
-        8 / 7,
+        MARGIN,
     ),
     "digits": ImageSource(
         "digits",

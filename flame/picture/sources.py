@@ -24,6 +24,8 @@ _NO_CLASSES = ("__MACOSX",)
 def as_frame(data: Any, *, target: str | None, notes: list[str]) -> tuple[pd.DataFrame, str | None] | None:
     """A frame of pictures and the name of the column with their labels; None if the data are something else.
 
+    A list of pairs is one of pictures with their labels, if pictures stand first.
+
     Raises:
         DataError: if it is a folder without pictures, or one that is nested deeper than one folder per class.
     """
@@ -42,7 +44,9 @@ def as_frame(data: Any, *, target: str | None, notes: list[str]) -> tuple[pd.Dat
     else:
         listed = isinstance(data, Sequence) and not isinstance(data, bytes)
         cells = list(data) if listed else []
-    return (_frame(cells), None) if _are_pictures(cells) else None
+    if _are_labelled(cells):
+        return _labelled([cell for cell, _ in cells], [label for _, label in cells], target or "class")
+    return (picture_frame(cells), None) if _are_pictures(cells) else None
 
 
 def read_pictures(
@@ -58,26 +62,39 @@ def read_pictures(
         DataError: if none of the pictures can be read.
         MissingExtraError: if Pillow is not installed.
     """
-    cells, faults = [], {}
-    for place, cell in enumerate(values):
-        cells.append(found := _located(cell, folder))
-        if isinstance(found, _Broken):
-            faults[place] = f"{found.name} ({found.why})"
-        elif fault := header_fault(found):
-            faults[place] = f"{_short_name(found)} ({fault})"
-    shown = ", ".join(list(faults.values())[:3]) + (", ..." if len(faults) > 3 else "")
-    if len(faults) == len(cells):
-        raise DataError(f"pictures are expected, however none of the {len(cells)} can be read: {shown}")
-    notes = [f"{len(faults)} picture(s) cannot be read and are left out: {shown}"] if faults else []
+    cells, faults = located(values, folder), {}
+    for place, cell in enumerate(cells):
+        if isinstance(cell, Broken):
+            faults[place] = f"{cell.name} ({cell.why})"
+        elif fault := header_fault(cell):
+            faults[place] = f"{short_name(cell)} ({fault})"
+    notes = left_out(faults, len(cells))
     kept = np.array([place not in faults for place in range(len(cells))])
-    frame = _frame([cell for cell, keep in zip(cells, kept, strict=True) if keep])
+    frame = picture_frame([cell for cell, keep in zip(cells, kept, strict=True) if keep])
     paths = [cell for cell in frame[IMAGE] if isinstance(cell, str)]
     n_unique = len(set(paths)) + len(frame) - len(paths)
     return frame, (Column(IMAGE, "image", 0, n_unique),), kept, notes
 
 
+def located(values: pd.Series, folder: Path | None) -> list[Any]:
+    """Cells in the forms of a batch, or `Broken`; see `read_pictures`."""
+    return [_located(cell, folder) for cell in values]
+
+
+def left_out(faults: Mapping[int, str], n: int) -> list[str]:
+    """The note on pictures that cannot be read, out of `n`; none if there are no faults.
+
+    Raises:
+        DataError: if none of them can.
+    """
+    shown = ", ".join(list(faults.values())[:3]) + (", ..." if len(faults) > 3 else "")
+    if faults and len(faults) == n:
+        raise DataError(f"pictures are expected, however none of the {n} can be read: {shown}")
+    return [f"{len(faults)} picture(s) cannot be read and are left out: {shown}"] if faults else []
+
+
 @dataclass(frozen=True)
-class _Broken:
+class Broken:
     """A cell without a picture."""
 
     name: str
@@ -93,7 +110,7 @@ def _located(cell: Any, folder: Path | None) -> Any:
         try:
             return open_encoded(io.BytesIO(held), str(path or ""))
         except (ValueError, TypeError) as error:
-            return _Broken(shorten(path) if path else "a picture without a name", str(error))
+            return Broken(shorten(path) if path else "a picture without a name", str(error))
     if isinstance(cell, np.ndarray) and cell.ndim == 3 and cell.shape[2] == 1:
         return cell[:, :, 0]
     if isinstance(cell, os.PathLike):
@@ -102,10 +119,10 @@ def _located(cell: Any, folder: Path | None) -> Any:
         given = os.path.expanduser(cell.strip())
         beside = os.path.join(folder, given) if folder is not None else given
         return beside if os.path.exists(beside) else given
-    return cell if holds_picture(cell) else _Broken(shorten(cell), "it is no picture")
+    return cell if holds_picture(cell) else Broken(shorten(cell), "it is no picture")
 
 
-def _short_name(cell: Any) -> str:
+def short_name(cell: Any) -> str:
     """Of a path the folder and the file: notes are stored with a model, and where its data lay is nobody's business."""
     return shorten("/".join(Path(cell).parts[-2:]), width=120) if isinstance(cell, str) else name_of(cell)
 
@@ -118,7 +135,14 @@ def _are_pictures(cells: Sequence[Any]) -> bool:
     return any(map(holds_picture, there)) or all(map(is_picture_path, there))
 
 
-def _frame(cells: Sequence[Any]) -> pd.DataFrame:
+def _are_labelled(cells: Sequence[Any]) -> bool:
+    if not cells or not all(isinstance(cell, tuple | list) and len(cell) == 2 for cell in cells):
+        return False
+    return _are_pictures([first for first, _ in cells]) and not _are_pictures([second for _, second in cells])
+
+
+def picture_frame(cells: Sequence[Any]) -> pd.DataFrame:
+    """One column of pictures, whatever they are."""
     column = np.empty(len(cells), dtype=object)
     for place, cell in enumerate(cells):  # at once, numpy would look into the pictures
         column[place] = cell
@@ -143,15 +167,19 @@ def _from_folder(folder: Path, target: str, notes: list[str]) -> tuple[pd.DataFr
     if not classes:
         _note_others(files, notes)
         if pictures:
-            return _frame([str(folder / f) for f in pictures]), None
+            return picture_frame([str(folder / f) for f in pictures]), None
     found = [(name, path) for name in classes for path in _of_class(folder, name, notes)]
     if not found:
         raise DataError(
             f"{shown} is a folder; a table is expected, or a folder of pictures, however it holds none "
             f"({', '.join(SUFFIXES)}), alone or in one folder per class"
         )
-    frame = _frame([path for _, path in found])
-    frame[IMAGE + "_" if target == IMAGE else target] = pd.Series([name for name, _ in found], dtype=object)
+    return _labelled([path for _, path in found], [name for name, _ in found], target)
+
+
+def _labelled(cells: Sequence[Any], labels: Sequence[Any], target: str) -> tuple[pd.DataFrame, str]:
+    frame = picture_frame(cells)
+    frame[IMAGE + "_" if target == IMAGE else target] = pd.Series(labels, dtype=object)
     return frame, str(frame.columns[-1])
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from flame.errors import CheckpointError, DataError
 from flame.files import atomic_folder, check_place, claim_work
 from flame.picture.features import PictureEncoder, domain_task, picture_encoder, sentences_of
 from flame.picture.fitting import fit, picture_config
+from flame.picture.generators import Embed, word_embedding
 from flame.picture.sets import IMAGE_SETS, LIMIT, SIDE, ImageSet, load_image_set
 from flame.picture.styles import STYLES, restyled
 from flame.timed_runs import run_story
@@ -31,8 +32,6 @@ from hypernet.adapters.stream import AdapterTask
 MARKER = "model.safetensors"
 D_LATENT = 128
 """Table 7."""
-Embed = Callable[[Sequence[str]], Tensor]
-"""Sentences or labels to embeddings (n, d_words)."""
 
 
 @dataclass(frozen=True)
@@ -122,14 +121,6 @@ def train_images(
     with atomic_folder(output, marker=MARKER) as folder:
         save_adapter_generator(generator, folder)
     return load_picture_generator(output)
-
-
-def word_embedding() -> Embed:
-    """The sentence encoder that reads descriptions and labels, as for texts."""
-    from flame.text.base_models import find_base
-    from flame.text.encoding import TextEncoder
-
-    return TextEncoder(find_base("minilm")).embed
 
 
 def read_group(

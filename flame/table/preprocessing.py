@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 
 from flame.columns import Kind, categories_in, numbers_in, unnamed
-from flame.data import DataBatch, read_rows
+from flame.data import DataBatch, read_labelled, read_rows
 from flame.errors import CheckpointError, DataError, did_you_mean
 from flame.inputs import TensorRows, Training
 
@@ -98,6 +98,10 @@ class TablePreprocessor:
     def read(self, data: Any) -> pd.DataFrame:
         """Rows of anything `flame.read_data` accepts."""
         return read_rows(data)
+
+    def read_labelled(self, data: Any, *, target: str | None, known: str) -> tuple[pd.DataFrame, list[Any], str]:
+        """Rows, their labels and the target's name."""
+        return read_labelled(data, target=target, known=known)
 
     def encode(self, rows: pd.DataFrame) -> TensorRows:
         """Encoded rows as a module reads them; see `transform`."""

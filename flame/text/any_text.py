@@ -6,22 +6,23 @@ Shape letters: n = labelled texts, p = width of the encoder, k = outputs.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from flame.class_names import are_words, as_words, check_class_names, class_names, same_labels
 from flame.columns import shorten
 from flame.data import DataBatch
 from flame.errors import DataError
 from flame.finetune import run_module
-from flame.metadata import ARCHES, CLASSIFICATION, Metadata
-from flame.requirement import gather_facts
+from flame.metadata import CLASSIFICATION, Metadata
+from flame.requirement import facts_on_base
 from flame.route import Generated, Proposal, Route
+from flame.support import spread_rows
 from flame.task_type import read_type
-from flame.text.class_names import are_words, as_words, check_class_names, class_names
 from flame.text.generators import TextWriter
 from flame.text.module import AdaptedText
 from flame.text.preprocessing import TextPreprocessor
@@ -66,7 +67,7 @@ class AnyTextWay:
         notes = reading.notes if batch is not None else ()
         if batch is not None and batch.labels is not None:
             task_type = "seq_reg" if reading.task_type == "seq_reg" else "seq_cls"
-            labels = () if task_type == "seq_reg" else _same(self.labels, batch)
+            labels = () if task_type == "seq_reg" else same_labels(self.labels, batch)
             return AnyText(self, description, batch, task_type, labels, notes)
         labels = check_class_names(self.labels, words=True) if self.labels is not None else class_names(description)
         if not labels:
@@ -110,12 +111,8 @@ class AnyText:
         return PAIR_NAMES[0] if read_modality_of(self.description or "") == "text_pair" else ("text",)
 
     def facts(self, description: str | None) -> TaskFacts:
-        facts = gather_facts(description, self.batch, task_type=self.task_type)
-        # What is said of the architectures of other base models does not hold for this one.
-        others = set(ARCHES[self.task_type].values())
-        notes = [n for n in (*self.notes, *facts.notes) if not any(name in n for name in others)]
         n_classes = len(self.labels) if self.task_type in CLASSIFICATION else None
-        return replace(facts, n_classes=n_classes, notes=tuple(notes))
+        return facts_on_base(description, self.batch, self.task_type, n_classes=n_classes, notes=self.notes)
 
     def generate(self, requirement: str, metadata: Metadata) -> Generated:
         """Write adapter and head: one pass of the generator, and of the encoder over the labelled texts."""
@@ -157,7 +154,7 @@ class AnyText:
             )
             weight, bias = rows
         else:
-            support = _support(self.batch, notes)
+            support = spread_rows(self.batch, MAX_ROWS, notes)
             features = _features(support, writer, preprocessor, adapter, notes)
             y, scale, shift = _targets(support, self.labels)
             notes += _doubts(y, regression=not self.labels)
@@ -173,54 +170,12 @@ class AnyText:
         return f"written from {min(len(self.batch), MAX_ROWS):,} labelled {what} and {kind}"
 
 
-def _same(labels: Sequence[Any] | None, batch: DataBatch) -> tuple[Any, ...]:
-    """The labels of the rows, in the user's order where one was given.
-
-    Raises:
-        DataError: if others were given than the rows hold.
-    """
-    if labels is None:
-        return batch.label_values
-    given = check_class_names(labels, words=False)
-    by_name = {str(value): value for value in batch.label_values}
-    if {str(label) for label in given} != set(by_name):
-        raise DataError(
-            f"the labels {list(given)!r} were given, however column {batch.target!r} holds "
-            f"{list(batch.label_values)!r}; give the same ones, or leave labels out where rows are labelled"
-        )
-    return tuple(by_name[str(label)] for label in given)
-
-
 def _lacking(task_type: str, there: str) -> str:
     if task_type == "s2s_gen":
         return "the words ask for a text to be written; models for texts give classes or numbers"
     if task_type == "seq_reg":
         return "a number from texts can only be learnt from labelled ones"
     return f"{there} texts without labels, and the words name no classes one by one"
-
-
-def _support(batch: DataBatch, notes: list[str]) -> DataBatch:
-    """At most `MAX_ROWS` rows, in equal shares of every class, evenly spread over the data."""
-    labels, n = batch.labels, len(batch)
-    assert labels is not None
-    if n <= MAX_ROWS:
-        return batch
-    places: dict[Any, list[int]] = {}
-    if len(batch.label_values) * 2 <= MAX_ROWS:
-        for i, value in enumerate(labels):
-            places.setdefault(value, []).append(i)
-    else:
-        places[None] = list(range(n))
-    kept: list[int] = []
-    left = MAX_ROWS
-    for i, rows in enumerate(sorted(places.values(), key=len)):  # what small classes leave goes to the large ones
-        most = min(len(rows), left // (len(places) - i))
-        kept += [rows[j] for j in np.linspace(0, len(rows) - 1, most).astype(int)]
-        left -= most
-    chosen = sorted(set(kept))
-    notes.append(f"{len(chosen):,} of {n:,} labelled rows are read, evenly spread, to bound the time")
-    features = batch.features.iloc[chosen].reset_index(drop=True)
-    return replace(batch, features=features, labels=labels.iloc[chosen].reset_index(drop=True))
 
 
 def _features(

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import pandas as pd
 
 from flame.columns import unnamed
-from flame.data import read_rows
+from flame.data import read_labelled, read_rows
 from flame.errors import CheckpointError, DataError, did_you_mean
 from flame.inputs import Training
 from flame.reading import SUFFIXES
@@ -56,6 +56,10 @@ class TextPreprocessor:
         if isinstance(data, list) and not data:
             return pd.DataFrame({name: [] for name in self.columns}, dtype=object)
         return read_rows(data)
+
+    def read_labelled(self, data: Any, *, target: str | None, known: str) -> tuple[pd.DataFrame, list[Any], str]:
+        """Rows, their labels and the target's name."""
+        return read_labelled(data, target=target, known=known)
 
     def encode(self, rows: pd.DataFrame) -> TokenRows:
         """Tokenise rows; extra columns are ignored.

@@ -5,8 +5,6 @@ Shape letters: n = texts, t = tokens of the longest of them.
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,13 +14,12 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from flame.inputs import Rows
+from flame.progress import Progress
 
 PART_TOKENS, PART_TEXTS = 8192, 64
 """Most tokens, padding included, and most texts that are encoded at once."""
 AT_ONCE = 1000
 """Texts that are tokenised at once."""
-PATIENCE_S = 2.0
-"""Seconds after which a terminal is told how far the encoder is."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +41,13 @@ class TokenRows:
     def parts(self) -> Iterator[Tensor]:
         """Groups of texts of about one length, the longest first."""
         order = sorted(range(len(self.ids)), key=lambda i: -len(self.ids[i]))
-        started, start = time.perf_counter(), 0
-        shown = False
+        progress, start = Progress(len(order), "texts are encoded"), 0
         while start < len(order):
             n = max(1, min(PART_TEXTS, PART_TOKENS // len(self.ids[order[start]])))
-            yield torch.tensor(order[start : start + n])
+            part = torch.tensor(order[start : start + n])
+            yield part
             start += n
-            shown = _tell(min(start, len(order)), len(order), time.perf_counter() - started, shown)
+            progress.add(len(part))
 
     def take(self, rows: Rows) -> tuple[Tensor, Tensor, Tensor | None]:
         """Ids, mask and segments.
@@ -85,12 +82,3 @@ def tokenized(tokenizer: Any, texts: Sequence[str], pairs: Sequence[str] | None,
         segments += map(torch.tensor, out.get("token_type_ids", ()))
         n_cut += sum(bool(e.overflowing) for e in out.encodings)
     return TokenRows(tuple(ids), tuple(segments) if segments else None, int(tokenizer.pad_token_id or 0), n_cut)
-
-
-def _tell(done: int, n: int, seconds: float, shown: bool) -> bool:
-    """One line on a terminal when it takes long; whether there is one."""
-    if not sys.stderr.isatty() or (seconds < PATIENCE_S and not shown):
-        return False
-    end = "\n" if done == n else ""
-    print(f"\r{done:,} of {n:,} texts are encoded ({seconds:.0f} s)", end=end, file=sys.stderr, flush=True)
-    return True

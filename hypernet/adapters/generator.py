@@ -59,6 +59,12 @@ class Settings:
     noise: Tensor
     """Variance of the noise of a regression."""
 
+    @classmethod
+    def untrained(cls, config: AdapterGeneratorConfig | None = None) -> Settings:
+        """Those of one task before anything is learned."""
+        c = config or AdapterGeneratorConfig()
+        return cls(*(torch.tensor([value]) for value in (c.prior_scale, c.bias_scale, 1.0, 1.0, c.noise)))
+
 
 class AdapterGenerator(nn.Module):
     """Adapters, classifier rows and solve settings for any task that has a description and label words.

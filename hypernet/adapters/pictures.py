@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,50 @@ RIDGE = 0.01
 """Added to the likeness of labels to themselves; more blends the rows of like labels."""
 Encode = Callable[[tuple[Tensor, ...], Weights], Tensor]
 """Inputs of n pictures and the adapters of one model to features (n, p)."""
+
+
+@dataclass(frozen=True)
+class FeatureScale:
+    """What is taken off features, and by what the rest is multiplied, before classifier rows read them."""
+
+    mean: Tensor
+    """(p,)"""
+    factor: Tensor
+    """(p,)"""
+
+    @classmethod
+    def of(cls, features: Tensor) -> FeatureScale:
+        """From the mean and the spread of features; what hardly varies is not blown up.
+
+        Standardised features have a length of about one: a step of Adam changes every number of a row, and with a
+        length of `sqrt(p)` that would throw solved rows over.
+
+        Shape:
+            (n, p)
+        """
+        spread = features.std(0)
+        least = 0.1 * spread.mean() + 1e-6
+        return cls(features.mean(0), features.shape[1] ** -0.5 / (spread + least))
+
+    def standard(self, features: Tensor) -> Tensor:
+        """Features as classifier rows read them.
+
+        Shape:
+            (..., p) -> (..., p)
+        """
+        return (features.float() - self.mean) * self.factor
+
+    def classifier(self, rows: Rows, *, head: str) -> Weights:
+        """Rows on standardised features as the linear layer of an ordinary network.
+
+        Raises:
+            WeightsError: if the rows are of another width.
+        """
+        weight, bias = rows
+        if weight.shape[-1] != len(self.mean):
+            raise WeightsError(f"expected rows of {len(self.mean)} features, however: {weight.shape[-1]}")
+        weight = weight * self.factor
+        return {f"{head}.weight": weight, f"{head}.bias": bias - weight @ self.mean}
 
 
 class PictureGenerator(AdapterGenerator):
@@ -54,17 +99,19 @@ class PictureGenerator(AdapterGenerator):
 
     @torch.no_grad()
     def standardise(self, features: Tensor) -> None:
-        """Keep the mean and the spread of the base model's features; what hardly varies is not blown up.
-
-        Standardised features have a length of about one: a step of Adam changes every number of a row, and with a
-        length of `sqrt(p)` that would throw the solved rows over.
+        """Keep the mean and the spread of the base model's features.
 
         Shape:
             (n, p)
         """
-        spread = features.std(0)
-        self.mean.copy_(features.mean(0))
-        self.scale.copy_(self.d_feature**-0.5 / (spread + 0.1 * spread.mean()))
+        found = FeatureScale.of(features)
+        self.mean.copy_(found.mean)
+        self.scale.copy_(found.factor)
+
+    @property
+    def feature_scale(self) -> FeatureScale:
+        """How features are standardised."""
+        return FeatureScale(self.mean, self.scale)
 
     def standard(self, features: Tensor) -> Tensor:
         """Features as classifier rows read them.
@@ -72,7 +119,7 @@ class PictureGenerator(AdapterGenerator):
         Shape:
             (..., p) -> (..., p)
         """
-        return (features.float() - self.mean) * self.scale
+        return self.feature_scale.standard(features)
 
     @torch.no_grad()
     def solve_rows(self, features: Tensor, y: Tensor, n_classes: int) -> Tensor:
@@ -127,11 +174,7 @@ class PictureGenerator(AdapterGenerator):
         Raises:
             WeightsError: if the rows are not of this generator's width.
         """
-        weight, bias = rows
-        if weight.shape[-1] != self.d_feature:
-            raise WeightsError(f"expected rows of {self.d_feature} features, however: {weight.shape[-1]}")
-        weight = weight * self.scale
-        return {f"{head}.weight": weight, f"{head}.bias": bias - weight @ self.mean}
+        return self.feature_scale.classifier(rows, head=head)
 
     def recall(self, labels: Tensor) -> Tensor:
         """Rows of the remembered labels, blended by how like their words are.

@@ -56,19 +56,33 @@ def solve_head(
     return _solve_classes(features, y, weight, bias, settings)
 
 
+def solve_classes(features: Tensor, y: Tensor, settings: Settings, *, n_steps: int = 300) -> Rows:
+    """The same for classes of which nothing is known but their labelled rows, and no generator's settings.
+
+    Args:
+        n_steps: towards the solution; a weak prior wants many.
+
+    Shape:
+        features (b, n, p), y (b, n, k) one-hot -> weight (b, k, p), bias (b, k)
+    """
+    return _solve_classes(features, y, *_prior_rows(None, features, y), settings, n_far=n_steps)
+
+
 def _prior_rows(rows: Rows | None, features: Tensor, y: Tensor) -> Rows:
     if rows is not None:
         return rows[0].float(), rows[1].float()
     return features.new_zeros(len(y), y.shape[2], features.shape[2]), features.new_zeros(len(y), y.shape[2])
 
 
-def _solve_classes(features: Tensor, y: Tensor, weight: Tensor, bias: Tensor, settings: Settings) -> Rows:
+def _solve_classes(
+    features: Tensor, y: Tensor, weight: Tensor, bias: Tensor, settings: Settings, *, n_far: int = FAR
+) -> Rows:
     weight, bias = weight * settings.trust[:, None, None], bias * settings.trust[:, None]
     offset = torch.baddbmm(bias[:, :, None], weight, features.mT)
     centred, mean, scale = _scaled(features, settings)
     # The bias is one more feature: classes without rows would else be driven away without end.
     ones = settings.bias[:, None, None].expand(*centred.shape[:2], 1)
-    change = solve_logistic_from(torch.cat([centred, ones], -1), y, offset)
+    change = solve_logistic_from(torch.cat([centred, ones], -1), y, offset, n_far=n_far)
     more = change[..., :-1] * scale
     less = (more @ mean.mT)[..., 0]
     weight, bias = weight + more, bias + change[..., -1] * settings.bias[:, None] - less

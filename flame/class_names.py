@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from flame.columns import plain, shorten
+from flame.data import DataBatch
 from flame.errors import DataError
 from flame.text.reading import NAMES
 from requirements_prompts.understanding.classes import read_classes
@@ -63,6 +64,24 @@ def check_class_names(labels: Sequence[Any], *, words: bool) -> tuple[Any, ...]:
     if faults:
         raise DataError("; ".join(faults))
     return found
+
+
+def same_labels(labels: Sequence[Any] | None, batch: DataBatch) -> tuple[Any, ...]:
+    """The labels of the rows, in the user's order where one was given: `labels`.
+
+    Raises:
+        DataError: if others were given than the rows hold.
+    """
+    if labels is None:
+        return batch.label_values
+    given = check_class_names(labels, words=False)
+    by_name = {str(value): value for value in batch.label_values}
+    if {str(label) for label in given} != set(by_name):
+        raise DataError(
+            f"the labels {list(given)!r} were given, however column {batch.target!r} holds "
+            f"{list(batch.label_values)!r}; give the same ones, or leave labels out where rows are labelled"
+        )
+    return tuple(by_name[str(label)] for label in given)
 
 
 def are_words(labels: Sequence[Any]) -> bool:

@@ -1,0 +1,189 @@
+"""The way for pictures: a base network, adapted if a generator is given, and a classifier from labelled pictures.
+
+Shape letters: n = labelled pictures, p = features of the network, k = classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from flame.class_names import are_words, as_words, check_class_names, class_names, same_labels
+from flame.columns import shorten
+from flame.data import DataBatch
+from flame.errors import DataError
+from flame.finetune import run_module
+from flame.metadata import Metadata
+from flame.picture.generators import PictureWriter
+from flame.picture.preprocessing import PicturePreprocessor
+from flame.picture.rows import Checked, check_pictures
+from flame.picture.sources import IMAGE, left_out, short_name
+from flame.requirement import facts_on_base
+from flame.route import Generated, Proposal, Route
+from flame.support import spread_rows
+from flame.task_type import read_type
+from hypernet.adapters.solve import Rows
+from requirements_prompts import TaskFacts
+from targets.vision_networks import head_name, run_steps, steps
+
+MAX_PICTURES = 2000
+"""Labelled pictures that are read, evenly spread over classes; running them through the network is nearly all work."""
+FEW_PICTURES = 5
+"""With fewer pictures per class, a note says how little that is."""
+_HELP = (
+    "For pictures, give some with labels: generate_model(description, 'photos/') with a folder for each class, a CSV "
+    "of paths and labels, or (pictures, labels)."
+)
+
+
+@dataclass(frozen=True)
+class AnyPictureWay:
+    """Proposes a classifier on a base network, from labelled pictures; with a generator also from names of classes."""
+
+    writer: Callable[[], PictureWriter]
+    """Gives the base model with its generator; called when a model is written."""
+    generates: bool = False
+    """Whether there is a generator, which reads words."""
+    labels: Sequence[Any] | None = None
+    """Names of the classes, where the user gave them."""
+
+    def propose(self, description: str | None, batch: DataBatch | None) -> Proposal | list[str]:
+        """A proposal for pictures; of other data nothing is said.
+
+        Raises:
+            DataError: if the labels that were given do not fit the pictures, or are no names.
+        """
+        if batch is not None and batch.modality != "image":
+            return []
+        reading = read_type(description, batch)
+        if not reading.task_type.startswith("img"):
+            return []
+        notes = reading.notes if batch is not None else ()
+        if batch is not None and batch.labels is not None:
+            return AnyPicture(self, description, batch, same_labels(self.labels, batch), notes)
+        there = (
+            "the pictures have no labels" if batch is not None else "the words speak of pictures, and none are given"
+        )
+        if not self.generates:
+            return [f"{there}: without a generator for pictures, a classifier is learnt from labelled ones"]
+        labels = check_class_names(self.labels, words=True) if self.labels is not None else class_names(description)
+        if not labels:
+            return [f"{there}, and the words name no classes one by one"]
+        return AnyPicture(self, description, batch, labels, notes)
+
+    def help(self) -> str:
+        return _HELP
+
+
+@dataclass(frozen=True)
+class AnyPicture:
+    """Pictures, or the names of classes, that a model can be written for."""
+
+    way: AnyPictureWay
+    description: str | None
+    batch: DataBatch | None
+    labels: tuple[Any, ...]
+    """In the order of the outputs."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def arch(self) -> str:
+        return self.way.writer().base.arch
+
+    @property
+    def d_input(self) -> None:
+        return None
+
+    @property
+    def target(self) -> str:
+        return (self.batch.target if self.batch is not None else None) or "label"
+
+    def facts(self, description: str | None) -> TaskFacts:
+        return facts_on_base(description, self.batch, "img_cls", n_classes=len(self.labels), notes=self.notes)
+
+    def generate(self, requirement: str, metadata: Metadata) -> Generated:
+        """Write the classifier, and with a generator the adapters: one pass of the network over labelled pictures."""
+        writer, notes = self.way.writer(), list(self.batch.notes if self.batch is not None else ())
+        preprocessor = PicturePreprocessor(writer.scale)
+        with torch.no_grad():  # in inference mode, the network could not be fine-tuned
+            z = writer.latent(self.description or requirement)
+            network = writer.network(metadata, z)
+            head, reason = self._head(writer, network, preprocessor, z, notes)
+        network.load_state_dict({name: value[0].clone() for name, value in head.items()}, strict=False)
+        if writer.generator is None:
+            notes.append(
+                f"no generator for pictures is given: {writer.base.name} stays as it is, and only its classifier is "
+                "new; the words of the description do not change it"
+            )
+        route = Route("any_picture", writer.checkpoint, self.target, reason, {IMAGE: IMAGE}, None, tuple(notes))
+        origin = {"base_model": writer.base.name, "base_sha256_of_tensors": writer.base.sha256}
+        fingerprint = "none" if writer.generator is None else writer.generator.fingerprint
+        return Generated(network, preprocessor, self.labels, route, requirement, metadata, fingerprint, origin)
+
+    def _head(
+        self,
+        writer: PictureWriter,
+        network: nn.Module,
+        preprocessor: PicturePreprocessor,
+        z: Tensor | None,
+        notes: list[str],
+    ) -> tuple[dict[str, Tensor], str]:
+        """The tensors of the classifier with batch axis, and what they were written from."""
+        rows: Rows | None = None
+        name, k = head_name(network), f"{len(self.labels)} classes"
+        if z is not None and are_words(self.labels):
+            rows = writer.label_rows([as_words(label) for label in self.labels], z)
+        if self.batch is None or self.batch.labels is None:
+            assert rows is not None
+            assert writer.generator is not None
+            notes.append(f"no labelled pictures were given: the classifier is written from the names of {k} alone")
+            shown = ", ".join(map(shorten, self.labels[:6]))
+            return writer.generator.classifier(rows, head=name), f"written from the names of {k}: {shown}"
+        support = _readable(spread_rows(self.batch, MAX_PICTURES, notes), notes)
+        assert support.labels is not None
+        features = run_module(run_steps(steps(network)), preprocessor.encode(support.features))
+        places = {value: i for i, value in enumerate(self.labels)}
+        codes = torch.tensor([places[value] for value in support.labels])
+        y = torch.nn.functional.one_hot(codes, len(places)).float()
+        fewest = int(y.sum(0).min())
+        if fewest < FEW_PICTURES:
+            notes.append(f"a class has only {fewest} labelled picture(s): expect more of more pictures")
+        scale, solved = writer.solved(features, y, rows, z)
+        return scale.classifier(solved, head=name), f"written from {len(support):,} labelled pictures and {k}"
+
+
+def _readable(batch: DataBatch, notes: list[str]) -> DataBatch:
+    """Without pictures that cannot be decoded; notes tell of them, and of pictures that stand in several classes.
+
+    Raises:
+        DataError: if a class is left without pictures; names one of its files.
+    """
+    cells = batch.features[IMAGE].tolist()
+    assert batch.labels is not None
+    labels = batch.labels.tolist()
+    checked = check_pictures(cells)
+    notes += left_out(checked.faults, len(cells))
+    notes += _in_several_classes(checked, cells, labels)
+    kept = [i for i in range(len(cells)) if i not in checked.faults]
+    lost = set(labels) - {labels[i] for i in kept}
+    if lost:
+        first = next(i for i, label in enumerate(labels) if label in lost)
+        raise DataError(
+            f"every class needs a picture, however none of class {shorten(labels[first])} can be read: "
+            f"{checked.faults[first]}; give others, or leave the class out"
+        )
+    return batch.rows(kept)
+
+
+def _in_several_classes(checked: Checked, cells: Sequence[Any], labels: Sequence[Any]) -> list[str]:
+    found = [places for places in checked.same if len({labels[i] for i in places}) > 1]
+    if not found:
+        return []
+    first = found[0][0]
+    other = next(i for i in found[0] if labels[i] != labels[first])
+    shown = " and ".join(f"{short_name(cells[i])} ({shorten(labels[i])})" for i in (first, other))
+    return [f"{len(found)} picture(s) stand in more than one class and count in each, such as {shown}"]

@@ -1,0 +1,140 @@
+"""Who writes picture models: a base model alone, whose classifier is solved, or a trained generator on top of it.
+
+Shape letters: k = labels, n = pictures, p = features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from flame.errors import CheckpointError
+from flame.metadata import Metadata
+from flame.picture.base import PictureBase, find_picture_base
+from flame.picture.sets import MARGIN
+from hypernet.adapters.checkpoint import load_picture_generator
+from hypernet.adapters.generator import AdapterGeneratorConfig, Settings
+from hypernet.adapters.pictures import FeatureScale, PictureGenerator
+from hypernet.adapters.solve import Rows, solve_classes, solve_head
+from targets.conv_lora import freeze_norms
+from targets.vision import VisionTarget
+from targets.vision_networks import head_name, head_of, new_network
+from targets.vision_weights import PictureScale
+
+Embed = Callable[[Sequence[str]], Tensor]
+"""Sentences or labels to embeddings (n, d_words)."""
+NO_GENERATOR = "no generator"
+"""What a route says in the place of a checkpoint's name."""
+ALONE = Settings.untrained(AdapterGeneratorConfig(prior_scale=16.0))
+"""How a classifier is solved of which nothing is known but labelled pictures: of 1 to 32, 16 had the least log-loss on
+half of Amazon's, Caltech's, painted and drawn pictures; accuracy hardly depends on it (`experiments.pictures`)."""
+
+
+@dataclass(frozen=True, eq=False)
+class PictureWriter:
+    """A base model, and the generator of adapters for it where there is one."""
+
+    base: PictureBase
+    scale: PictureScale
+    """How pictures are prepared."""
+    generator: PictureGenerator | None = None
+    checkpoint: str = NO_GENERATOR
+    """Name of the generator's checkpoint."""
+    embed: Embed | None = None
+    """Reads words for the generator."""
+
+    def latent(self, description: str) -> Tensor | None:
+        """The latent of a description (1, d_latent); None without a generator."""
+        if self.generator is None or self.embed is None:
+            return None
+        return self.generator.latent(self.embed([description]))
+
+    def network(self, metadata: Metadata, z: Tensor | None) -> nn.Module:
+        """An ordinary network of torchvision's with merged adapters; its classifier is still to come.
+
+        Its normalisations stay in evaluation mode (appendix B); all else can be fine-tuned.
+        """
+        if self.generator is None or z is None:
+            fresh = self.base.weights.put_into(new_network(self.base.arch, metadata.out_dim))
+            return freeze_norms(fresh).eval()
+        target = _target(self.generator)
+        adapted = target.build(metadata, self.base.weights)
+        head = {f"{head_name(adapted)}.{name}": p[None] for name, p in head_of(adapted).named_parameters()}
+        return target.merge(adapted, {**self.generator.adapters(z), **head}).eval()
+
+    def label_rows(self, labels: Sequence[str], z: Tensor) -> Rows:
+        """Classifier rows from the words of labels: (1, k, p) and (1, k), on standardised features."""
+        assert self.generator is not None
+        assert self.embed is not None
+        return self.generator.head_rows(self.embed(labels)[None], z)
+
+    def solved(self, features: Tensor, y: Tensor, rows: Rows | None, z: Tensor | None) -> tuple[FeatureScale, Rows]:
+        """Classifier rows from labelled pictures, and how their features are standardised.
+
+        Shape:
+            features (n, p), y (n, k) one-hot -> (1, k, p), (1, k)
+        """
+        if self.generator is None or z is None:
+            scale = FeatureScale.of(features)
+            return scale, solve_classes(scale.standard(features)[None], y[None], ALONE)
+        scale = self.generator.feature_scale
+        return scale, solve_head(self.generator, scale.standard(features)[None], y[None], rows, z)
+
+
+def picture_writer(
+    base_model: str | None = None, generator: PictureGenerator | str | Path | None = None
+) -> PictureWriter:
+    """The base model that a request asks for, with its generator if one is named; none is built in.
+
+    Args:
+        base_model: name, file or folder; see `flame.picture.base`.
+        generator: loaded, or its folder, as `flame train-images` writes it.
+
+    Raises:
+        CheckpointError: if the base model is not there, or is not the one that the generator was trained for.
+        MissingExtraError: if torchvision is not installed.
+    """
+    if generator is None:
+        base = find_picture_base(base_model)
+        return PictureWriter(base, base.weights.scale)
+    made = generator if isinstance(generator, PictureGenerator) else _cached(str(generator))
+    own = made.provenance.get("name", "own")
+    name = str(own if isinstance(generator, PictureGenerator) else Path(generator).name)
+    base = find_picture_base(base_model or str(made.base["name"]))
+    if base.sha256 != made.base["sha256_of_tensors"]:
+        raise CheckpointError(
+            f"the generator {name!r} fits the base model {made.base['name']} with tensors of sha256 "
+            f"{made.base['sha256_of_tensors']}, however: {base.name} with {base.sha256}; name the base it was trained "
+            "for: base_model=..."
+        )
+    side = int(made.base["side"])
+    scale = replace(base.weights.scale, resize=round(side * MARGIN), side=side)
+    return PictureWriter(base, scale, made, name, word_embedding())
+
+
+def word_embedding() -> Embed:
+    """The sentence encoder that reads descriptions and labels, as for texts."""
+    from flame.text.base_models import find_base
+    from flame.text.encoding import TextEncoder
+
+    return TextEncoder(find_base("minilm")).embed
+
+
+@lru_cache(maxsize=2)
+def _cached(folder: str) -> PictureGenerator:
+    return load_picture_generator(folder)
+
+
+def _target(generator: PictureGenerator) -> VisionTarget:
+    told = generator.base
+    return VisionTarget(
+        str(told["name"]),
+        kind=told["kind"],
+        pattern=told["pattern"],
+        rank=int(told["rank"]),
+        alpha=float(told["alpha"]),
+    )
