@@ -4,8 +4,8 @@
 >>> made = flame.plan("Which of five flowers does the photo show? It runs on a phone.")
 >>> made.metadata.task, made.metadata.out_dim, made.metadata.arch
 ('img_cls', 5, 'mobilenet_v3_small')
->>> made.notes
-('the description speaks of scarce resources, so the scale is small: mobilenet_v3_small',)
+>>> made.notes[0]
+'the description speaks of scarce resources, so the scale is small: mobilenet_v3_small'
 """
 
 from __future__ import annotations

@@ -168,9 +168,7 @@ def test_an_unknown_name_of_weights_is_refused_with_those_that_there_are():
 
 def test_without_a_network_the_message_says_where_a_file_helps_and_it_does(network, tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    with pytest.raises(
-        CheckpointError, match=r"cannot be fetched.*give the file's path as `source` or lay it at"
-    ) as caught:
+    with pytest.raises(CheckpointError, match=r"cannot be fetched.*give the file's path or lay it at") as caught:
         load_base(ARCH)
     place = str(caught.value).rpartition("lay it at ")[2]
     torch.save(new_network(ARCH).state_dict(), place)
