@@ -58,7 +58,8 @@ class GeneratedModel:
 
         Args:
             data: whatever `generate_model` accepts; the model's columns are found by name, others are ignored. Texts
-                may come as a list of strings, pairs of texts as a list of pairs.
+                may come as a list of strings, pairs of texts as a list of pairs, one picture alone. Broken files of a
+                folder are left out with a warning.
 
         Shape:
             -> (n, k) float32
@@ -105,12 +106,13 @@ class GeneratedModel:
     ) -> GeneratedModel:
         """Train the weights further on labelled rows (the paper's FLAME-F) and return the new model.
 
-        All weights of a table's network are trained; of a text model the adapter and the head, its base stays as it is.
+        All weights of a table's network are trained; of a text model the adapter and the head, its base stays as it is;
+        of a network for pictures all but the normalisations.
         A seventh of the rows is held out; the epoch with the lowest loss on it is kept, and if none is better than
         the model as it is, the weights stay as they are and `provenance["finetune"]` says so.
 
         Args:
-            learning_rate: 0.002 for tables and 0.001 for texts if not given.
+            learning_rate: 0.002 for tables, 0.001 for texts and 0.0001 for pictures if not given.
 
         Raises:
             DataError: if there are fewer than 2 labelled rows or a label is not one of `labels`.
@@ -151,7 +153,8 @@ class GeneratedModel:
         """Write the model as a folder: `flame.json`, weights as safetensors, `README.md`. No pickle.
 
         Of a text model only adapter and head are written, in a form that PEFT loads; the base model is named with its
-        hash. An older model in that folder is replaced in one step; nothing is lost if writing fails.
+        hash. A network for pictures is written whole, under torchvision's names. An older model in that folder is
+        replaced in one step; nothing is lost if writing fails.
 
         Args:
             merged: write a plain transformers folder instead, base model included, for

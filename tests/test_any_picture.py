@@ -18,6 +18,7 @@ import torch
 from picture_fixtures import ARCH, base_fixture, picture, put_classes  # noqa: F401
 from test_pictures import png_header
 
+import flame
 import flame.picture.any_picture
 from flame import GeneratedModel, generate_model, load
 from flame.cli import main
@@ -98,6 +99,7 @@ def test_every_form_of_the_same_pictures_gives_the_same_model(form, model, photo
     made = generate_model(WORDS, data, target=named, base_model=base)
     assert np.array_equal(made.predict_proba(NEW), model.predict_proba(NEW))
     assert made.evaluate(data)["accuracy"] == 1.0
+    assert made.predict(data).tolist() == labels
     assert made.target == {"pair": "target", "list": "class", "arrays": "target", "pil": "class"}.get(form, "kind")
 
 
@@ -313,6 +315,12 @@ def test_one_class_is_refused(photos, base, tmp_path):
 def test_options_that_do_not_fit_are_refused(photos, base, options, why):
     with pytest.raises(DataError, match=why):
         generate_model(WORDS, photos, base_model=base, **options)
+
+
+def test_limits_of_a_specification_are_compared_with_the_network(photos, base):
+    spec = flame.understand("Classify cards in webcam pictures with at most 10k parameters.")
+    made = generate_model(None, photos, base_model=base, spec=spec)
+    assert "parameters <= 10 k was asked for; measured is 1.51991e+06" in notes_of(made)
 
 
 def test_what_evaluation_cannot_score_is_refused(model, photos, tmp_path):
