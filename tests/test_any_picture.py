@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tarfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -446,6 +447,26 @@ def test_finetuning_trains_convolutions_and_head_and_leaves_normalisations(model
     assert not any("running" in name for name in moved)
     assert all(torch.equal(value, before[name]) for name, value in model.module.state_dict().items())
     assert np.array_equal(load(tuned.save(tmp_path / "m")).predict_proba(NEW), tuned.predict_proba(NEW))
+
+
+def test_real_photographs_are_told_apart_on_the_base_of_the_data_kit(kit, tmp_path):
+    archive, base = kit / "vision" / "office_caltech10_256.tar", kit / "weights" / "mobilenet_v2_1.0_224"
+    if not archive.is_file() or not base.is_dir():
+        pytest.skip("needs vision/office_caltech10_256.tar and weights/mobilenet_v2_1.0_224 under FLAME_DATA")
+    things, photos = ("bike", "keyboard", "mug"), dict[str, list[str]]()
+    with tarfile.open(archive) as tar:
+        for thing in things:
+            named = sorted(m.name for m in tar.getmembers() if m.name.startswith(f"webcam/{thing}/"))
+            photos[thing] = [named[i] for i in np.linspace(0, len(named) - 1, 6).astype(int)]
+        tar.extractall(tmp_path, members=[tar.getmember(n) for found in photos.values() for n in found], filter="data")
+    seen, new = ([(tmp_path / name, thing) for thing in things for name in photos[thing][first::2]] for first in (0, 1))
+    made = generate_model("Sort office objects photographed by a webcam", seen, base_model=str(base))
+    assert made.evaluate(new)["accuracy"] > 0.85
+    folder = made.save(tmp_path / "m")
+    assert json.loads((folder / "flame.json").read_text("utf8"))["same_padding"] is True
+    assert "padded as TensorFlow does it" in (folder / "README.md").read_text("utf8")
+    one = new[0][0]
+    assert np.array_equal(load(folder).predict_proba(one), made.predict_proba(one))
 
 
 def test_the_commands_work_with_folders_of_pictures(photos, base, tmp_path, monkeypatch, capsys):
