@@ -16,7 +16,7 @@ from flame.metadata import TABULAR, Scale
 from flame.model import GeneratedModel
 from flame.picture.any_picture import AnyPictureWay
 from flame.planning import check_request, read_batch
-from flame.requirement import OfflineWriter, RequirementWriter, decide_metadata, with_resources
+from flame.requirement import OfflineWriter, RequirementWriter, decide_metadata, notes_on, with_resources
 from flame.route import Proposal, Way, choose
 from flame.saving import load_model
 from flame.table.any_table import CHECKPOINT as ANY_TABLE
@@ -131,7 +131,7 @@ def write_model(
         facts = with_resources(facts, spec, d_input=proposal.d_input)
     if scale is not None:
         facts = replace(facts, scale=scale, scale_asked=True)
-    writer = writer or OfflineWriter()
+    writer, notes = writer or OfflineWriter(), notes_on(facts, arch)
     requirement = writer.write(facts, proposal.batch)
     metadata, corrections = decide_metadata(requirement, facts, arch=arch, d_input=proposal.d_input)
     watch.lap("requirement")
@@ -144,7 +144,7 @@ def write_model(
         target=proposal.target,
         requirement=generated.requirement,
         metadata=generated.metadata,
-        route=replace(generated.route, notes=(*generated.route.notes, *facts.notes, *writer.notes, *corrections)),
+        route=replace(generated.route, notes=(*generated.route.notes, *notes, *writer.notes, *corrections)),
         timings=watch.timings(),
         provenance={
             "checkpoint_sha256": generated.fingerprint,

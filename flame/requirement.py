@@ -106,10 +106,15 @@ def facts_on_base(
 ) -> TaskFacts:
     """The facts of a model that adapts a base model of the user's choice."""
     facts = gather_facts(description, batch, task_type=task_type)
-    # What is said of the architectures of other base models does not hold for this one.
-    others = set(ARCHES[task_type].values())
-    kept = tuple(n for n in (*notes, *facts.notes) if not any(name in n for name in others))
-    return replace(facts, n_classes=n_classes, notes=kept)
+    return replace(facts, n_classes=n_classes, notes=(*notes, *facts.notes))
+
+
+def notes_on(facts: TaskFacts, arch: str) -> tuple[str, ...]:
+    """The notes of facts, where a base model of that architecture is taken: what is said of others does not hold."""
+    if facts.task_type in TABULAR:
+        return facts.notes
+    others = set(ARCHES[facts.task_type].values())
+    return tuple(n for n in facts.notes if arch in n or not any(name in n for name in others))
 
 
 def with_resources(facts: TaskFacts, spec: TaskSpec, *, d_input: int | None = None) -> TaskFacts:

@@ -12,7 +12,7 @@ from flame import generate_model
 from flame.data import DataBatch, read_data
 from flame.errors import MetadataError
 from flame.patterns import data_pattern
-from flame.requirement import OfflineWriter, decide_metadata, gather_facts
+from flame.requirement import OfflineWriter, decide_metadata, gather_facts, notes_on
 from requirements_prompts import TaskFacts, parse_requirement
 
 SENTENCE = "This is a task of 3-class, 4-feature and base-scaled tabular classification to tell irises apart."
@@ -207,3 +207,13 @@ def test_a_writer_that_talks_nonsense_changes_no_dimension_and_is_reported(tiny)
     assert (made.metadata.out_dim, made.metadata.in_dim) == (3, 4)
     assert any("the requirement sentence is incomplete" in note for note in made.route.notes)
     assert made.predict_proba(unlabelled()).shape == (21, 3)
+
+
+def test_notes_on_networks_that_are_not_taken_are_left_out_and_those_on_tables_kept():
+    said = ("resnet50 is too large, so the scale is small: mobilenet_v3_small", "3 rows are left out")
+    pictures = gather_facts("Tell cats from dogs in photos.", None)
+    pictures = replace(pictures, notes=said)
+    assert notes_on(pictures, "mobilenet_v2") == said[1:]
+    assert notes_on(pictures, "mobilenet_v3_small") == said
+    table = replace(pictures, task_type="tabular_cls", notes=("so the scale is small: mlp_small",))
+    assert notes_on(table, "mlp_base") == table.notes
