@@ -83,10 +83,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for name, rows in found:
             outcomes.append(score_domain(name, rows, base, limit=options.limit))
             print(f"{name}: {outcomes[-1].accuracy}", flush=True)
-    options.output.mkdir(parents=True, exist_ok=True)
+            _keep(outcomes, options.output)
+
+
+def _keep(outcomes: Sequence[Outcome], output: Path) -> None:
+    """Written after every domain: what is cut off has whole ones."""
+    output.mkdir(parents=True, exist_ok=True)
     kept = {"processor": processor(), "torch": torch.__version__, "outcomes": [asdict(o) for o in outcomes]}
-    (options.output / "pictures.json").write_text(json.dumps(kept, indent=1) + "\n", "utf8")
-    (options.output / "pictures.md").write_text(tables(outcomes) + "\n", "utf8")
+    (output / "pictures.json").write_text(json.dumps(kept, indent=1) + "\n", "utf8")
+    (output / "pictures.md").write_text(tables(outcomes) + "\n", "utf8")
 
 
 def score_domain(name: str, rows: Labelled, base: str, *, limit: int) -> Outcome:
