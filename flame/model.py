@@ -22,6 +22,7 @@ from flame.metadata import Metadata
 from flame.route import Route
 
 if TYPE_CHECKING:
+    from flame.evaluation import Evaluation
     from flame.export import ParityReport
 
 REGRESSIONS = ("tabular_reg", "seq_reg")
@@ -81,19 +82,28 @@ class GeneratedModel:
             return self._outputs(self.preprocessor.read(data))[:, 0].numpy().astype("float64")
         return _as_array(self.labels)[self.predict_proba(data).argmax(1)]
 
-    def evaluate(self, data: Any, *, target: str | None = None) -> dict[str, float]:
-        """Score the model on labelled rows.
+    def evaluate(self, data: Any, *, target: str | None = None, n_resamples: int = 1000, seed: int = 0) -> Evaluation:
+        """Score the model on labelled rows, which it should not have been written from.
 
-        Classes: accuracy, balanced accuracy, macro F1, log-loss and the majority class. Numbers: R², root mean squared
-        and mean absolute error, and those of always predicting the mean of these rows.
+        Classes: accuracy, balanced accuracy, macro F1, AUC, log-loss, Matthews' correlation, top-k of many classes and
+        the calibration error. Numbers: R², root mean squared and mean absolute error, RMSLE where nothing is negative,
+        Pearson and Spearman. The result maps names to scores; with it come bootstrap intervals, what always guessing
+        the majority or the mean of these rows gives, and tables of errors; `print` it, or write `save_html`.
+
+        Args:
+            n_resamples: of the bootstrap; fewer are taken of many rows, 0 leaves the intervals out.
 
         Raises:
             DataError: if the labels are missing or hold a value the model does not know.
         """
+        from flame.evaluation import evaluate_classes, evaluate_numbers
+
         features, y = self._labelled(data, target)
         if self.is_regression:
-            return score_numbers(self._outputs(features)[:, 0].numpy().astype("float64"), y)
-        return score(self._probabilities(features), y)
+            predicted = self._outputs(features)[:, 0].numpy().astype("float64")
+            return evaluate_numbers(predicted, y, target=self.target, n_resamples=n_resamples, seed=seed)
+        p = self._probabilities(features)
+        return evaluate_classes(p, y, self.labels, target=self.target, n_resamples=n_resamples, seed=seed)
 
     def finetune(
         self,
@@ -218,45 +228,6 @@ class GeneratedModel:
             shown = ", ".join(map(shorten, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
             raise DataError(f"column {name!r} holds {shown}; the model knows the labels {list(self.labels)!r}")
         return features, np.array([index[str(plain(v))] for v in labels], dtype=np.int64)
-
-
-def score(probabilities: np.ndarray, y: np.ndarray) -> dict[str, float]:
-    """Accuracy, balanced accuracy, macro F1 (both over the classes of `y`), log-loss and the majority class's accuracy.
-
-    Shape:
-        probabilities (n, k), y (n,) int64 classes
-    """
-    guess, present = probabilities.argmax(1), np.unique(y)
-    hits = {c: float(np.sum((guess == c) & (y == c))) for c in present}
-    p = probabilities.astype("float64")
-    eps = np.finfo("float64").eps
-    own = np.clip(p[np.arange(len(y)), y] / p.sum(1), eps, 1 - eps)
-    return {
-        "n_rows": float(len(y)),
-        "accuracy": float((guess == y).mean()),
-        "balanced_accuracy": float(np.mean([hits[c] / np.sum(y == c) for c in present])),
-        "f1_macro": float(np.mean([2 * hits[c] / (np.sum(y == c) + np.sum(guess == c)) for c in present])),
-        "log_loss": float(-np.log(own).mean()),
-        "majority_accuracy": float(np.bincount(y).max() / len(y)),
-    }
-
-
-def score_numbers(predicted: np.ndarray, y: np.ndarray) -> dict[str, float]:
-    """R², root mean squared and mean absolute error; R² is 0 for the mean of `y`, and for numbers that are all equal.
-
-    Shape:
-        predicted (n,), y (n,) float64
-    """
-    error, spread = predicted - y, y - y.mean()
-    total = float(np.square(spread).sum())
-    return {
-        "n_rows": float(len(y)),
-        "r2": 1 - float(np.square(error).sum()) / total if total > 0 else 0.0,
-        "rmse": float(np.sqrt(np.square(error).mean())),
-        "mae": float(np.abs(error).mean()),
-        "mean_rmse": float(np.sqrt(np.square(spread).mean())),
-        "mean_mae": float(np.abs(spread).mean()),
-    }
 
 
 def _numbers(labels: Sequence[Any], name: str) -> np.ndarray:
