@@ -23,7 +23,9 @@ from flame.route import Route
 
 if TYPE_CHECKING:
     from flame.evaluation import Evaluation
+    from flame.evaluation.verification import Verification
     from flame.export import ParityReport
+    from flame.taskspec import TaskSpec
 
 REGRESSIONS = ("tabular_reg", "seq_reg")
 """Task types whose models predict a number."""
@@ -98,12 +100,31 @@ class GeneratedModel:
         """
         from flame.evaluation import evaluate_classes, evaluate_numbers
 
-        features, y = self._labelled(data, target)
+        features, y = self.labelled(data, target)
         if self.is_regression:
             predicted = self._outputs(features)[:, 0].numpy().astype("float64")
             return evaluate_numbers(predicted, y, target=self.target, n_resamples=n_resamples, seed=seed)
         p = self._probabilities(features)
         return evaluate_classes(p, y, self.labels, target=self.target, n_resamples=n_resamples, seed=seed)
+
+    def verify(self, data: Any, spec: TaskSpec, *, target: str | None = None) -> Verification:
+        """Measure the model against what was asked for.
+
+        Scores on these rows, parameters, operations, latency, throughput, bytes on disk, seconds of generation; each
+        limit of the request beside what was measured here. Grades: P meets everything, W runs and misses something (or
+        something cannot be measured here, such as memory), F does not run. A limit on latency holds for 95 % of the
+        calls of `predict` with one row.
+
+        Args:
+            data: labelled rows that the model was not written from.
+            spec: what `flame.understand` read, or `TaskSpec.from_json`.
+
+        Raises:
+            DataError: if the labels are missing or hold a value the model does not know.
+        """
+        from flame.evaluation.verification import verify_model
+
+        return verify_model(self, data, spec, target=target)
 
     def finetune(
         self,
@@ -133,7 +154,7 @@ class GeneratedModel:
             values = f"epochs={epochs!r}, learning_rate={learning_rate!r}"
             raise ConfigError(f"fine-tuning needs at least 1 epoch and a learning rate above 0, however: {values}")
 
-        features, y = self._labelled(data, target)
+        features, y = self.labelled(data, target)
         x, targets = self.preprocessor.encode(features), torch.tensor(y)
         if self.is_regression:
             targets = targets.float()[:, None]
@@ -192,6 +213,25 @@ class GeneratedModel:
 
         return export_model(self, path, format=format, rows=rows)
 
+    def labelled(self, data: Any, target: str | None = None) -> tuple[pd.DataFrame, np.ndarray]:
+        """Inputs and labels of labelled rows, as the model counts them.
+
+        Shape:
+            -> n rows, (n,) int64 places in `labels`, or float64
+
+        Raises:
+            DataError: if the labels are missing or hold a value the model does not know.
+        """
+        features, labels, name = read_labelled(data, target=target, known=self.target)
+        if self.is_regression:
+            return features, _numbers(labels, name)
+        index = {str(plain(v)): i for i, v in enumerate(self.labels)}
+        unknown = sorted({str(plain(v)) for v in labels} - set(index))
+        if unknown:
+            shown = ", ".join(map(shorten, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
+            raise DataError(f"column {name!r} holds {shown}; the model knows the labels {list(self.labels)!r}")
+        return features, np.array([index[str(plain(v))] for v in labels], dtype=np.int64)
+
     def n_parameters(self) -> int:
         """Numbers in the network, its base model included."""
         return sum(p.numel() for p in self.module.parameters())
@@ -217,17 +257,6 @@ class GeneratedModel:
 
     def _probabilities(self, rows: pd.DataFrame) -> np.ndarray:
         return self._outputs(rows).softmax(-1).numpy()
-
-    def _labelled(self, data: Any, target: str | None) -> tuple[pd.DataFrame, np.ndarray]:
-        features, labels, name = read_labelled(data, target=target, known=self.target)
-        if self.is_regression:
-            return features, _numbers(labels, name)
-        index = {str(plain(v)): i for i, v in enumerate(self.labels)}
-        unknown = sorted({str(plain(v)) for v in labels} - set(index))
-        if unknown:
-            shown = ", ".join(map(shorten, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
-            raise DataError(f"column {name!r} holds {shown}; the model knows the labels {list(self.labels)!r}")
-        return features, np.array([index[str(plain(v))] for v in labels], dtype=np.int64)
 
 
 def _numbers(labels: Sequence[Any], name: str) -> np.ndarray:

@@ -71,5 +71,10 @@ def run_story(module: TimedModule, command: str, *, kept: bool) -> dict[str, Any
         "updates": module.n_steps,
         "skipped": module.n_skipped,
         "weights_kept": "those before the run" if kept else "those after the run",
-        "hardware": f"{torch.get_num_threads()} threads, {platform.machine()}, torch {torch.__version__}",
+        "hardware": hardware(),
     }
+
+
+def hardware() -> str:
+    """What seconds were measured on, without the machine's name."""
+    return f"{torch.get_num_threads()} threads, {platform.machine()}, torch {torch.__version__}"

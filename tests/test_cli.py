@@ -22,6 +22,7 @@ COMMANDS = (
     ["understand"],
     ["predict"],
     ["evaluate"],
+    ["verify"],
     ["finetune"],
     ["info"],
     ["train"],
@@ -177,7 +178,7 @@ def test_evaluate_prints_the_scores(flame, saved, train, model):
     code, out, _ = flame("evaluate", saved, train, "--json")
     assert code == 0
     found, expected = json.loads(out), model.evaluate(labelled())
-    assert {name: found[name] for name in expected} == expected
+    assert {name: found[name] for name in expected} == dict(expected)
     assert [c["label"] for c in found["classes"]] == list(model.labels)
     code, out, _ = flame("evaluate", saved, train, "-t", "class")
     assert code == 0

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from flame.cli.model import evaluate, finetune, predict
+from flame.cli.model import evaluate, finetune, predict, verify
 from flame.cli.options import (
     LLM,
     BaseModel,
@@ -164,7 +164,7 @@ def understand(
     typer.echo(spec.model_dump_json(indent=2) if as_json else report(spec))
 
 
-for on_model in (predict, evaluate, finetune):
+for on_model in (predict, evaluate, verify, finetune):
     app.command()(on_model)
 
 

@@ -1,4 +1,4 @@
-"""The commands of `flame` on saved models: predict, evaluate, finetune."""
+"""The commands of `flame` on saved models: predict, evaluate, verify, finetune."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from flame.model import GeneratedModel
+    from flame.taskspec import TaskSpec
 
 ModelFolder = Annotated[Path, typer.Argument(help="Folder of a saved model.", metavar="MODEL")]
 
@@ -80,6 +81,36 @@ def evaluate(
             note(f"written to {html}")
 
 
+def verify(
+    model: ModelFolder,
+    data: Annotated[Path, typer.Argument(help="Labelled rows that the model was not written from.")],
+    request: Annotated[str | None, typer.Argument(help="What was asked for, in words.")] = None,
+    spec: Annotated[
+        Path | None, typer.Option(help="A specification instead: JSON of flame understand --json.", metavar="FILE")
+    ] = None,
+    target: Target = None,
+    base_model: BaseModel = None,
+    as_json: Json = False,
+) -> None:
+    """Measure a saved model against a request: P meets everything, W misses something, F does not run.
+
+    The exit code is 0 for P and 1 otherwise.
+
+    Example: flame verify iris/ rows.csv "At least 90 % accuracy, under 20 ms and at most 50k parameters"
+    """
+    import flame
+
+    asked = _asked(request, spec)
+    with busy("measuring", quiet=as_json), warnings_as_notes():
+        found = flame.load(model, base_model=base_model).verify(data, asked, target=target)
+    if as_json:
+        show(found.to_json(), as_json)
+    else:
+        typer.echo(str(found))
+    if found.grade != "P":
+        raise typer.Exit(1)
+
+
 def finetune(
     model: ModelFolder,
     data: Annotated[Path, typer.Argument(help="Labelled rows.")],
@@ -100,6 +131,27 @@ def finetune(
         tuned = flame.load(model, base_model=base_model).finetune(data, epochs=epochs, target=target)
         tuned.save(place)
     show({**tuned.provenance["finetune"], "saved_to": str(place)}, as_json)
+
+
+def _asked(request: str | None, spec: Path | None) -> TaskSpec:
+    """What was asked for: words, or a file.
+
+    Raises:
+        BadParameter: if both came or neither.
+        DataError: if the file cannot be read.
+        MetadataError: if it holds no specification.
+    """
+    import flame
+    from flame.errors import DataError
+
+    if (request is None) == (spec is None):
+        raise typer.BadParameter("give either the request in words, or --spec FILE", param_hint="REQUEST")
+    if spec is None:
+        return flame.understand(str(request))
+    try:
+        return flame.TaskSpec.from_json(spec.read_text("utf8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{spec} cannot be read: {error}") from error
 
 
 def _given(rows: Path | None, text: list[str] | None, second: list[str] | None) -> Any:
