@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,8 +14,8 @@ from torch import nn
 
 from flame.columns import plain, shorten
 from flame.data import read_labelled
-from flame.errors import ConfigError, DataError
-from flame.finetune import fit_module, hold_out, run_module
+from flame.errors import DataError
+from flame.finetune import run_module
 from flame.inputs import Preprocessor
 from flame.metadata import Metadata
 from flame.route import Route
@@ -130,54 +129,52 @@ class GeneratedModel:
         self,
         data: Any,
         *,
-        epochs: int = 1,
+        epochs: int | None = None,
+        method: str | None = None,
+        seconds: float | None = None,
         target: str | None = None,
         learning_rate: float | None = None,
+        patience: int = 10,
+        work: str | Path | None = None,
+        progress: bool | None = None,
         seed: int = 0,
     ) -> GeneratedModel:
         """Train the weights further on labelled rows (the paper's FLAME-F) and return the new model.
 
-        All weights of a table's network are trained; of a text model the adapter and the head, its base stays as it is.
         A seventh of the rows is held out; the epoch with the lowest loss on it is kept, and if none is better than
         the model as it is, the weights stay as they are and `provenance["finetune"]` says so.
 
         Args:
+            epochs: passes over the rows; 1 if not given, or, with `seconds`, as many as fit.
+            method: `full` (all weights; tables only, and usual there), `lora` (low-rank adapters; of a text model its
+                own adapter and head, as its base stays as it is) or `head` (the last layer).
+            seconds: for all of it, from reading the rows to the new model; loading the trainer, which takes a fresh
+                process some seconds, is not counted. Where time is short, fewer rows are looked at after an epoch.
             learning_rate: 0.002 for tables and 0.001 for texts if not given.
+            patience: epochs without a lower loss on the held-out rows after which training ends.
+            work: folder for a resume file; called again with the same arguments after a kill, training goes on from its
+                last finished epoch.
+            progress: show a bar; on a terminal if not given.
 
         Raises:
             DataError: if there are fewer than 2 labelled rows or a label is not one of `labels`.
-            ConfigError: if epochs or learning rate are out of range.
+            ConfigError: if a value is out of range, there is no such method for the model, or `work` holds another run.
         """
-        usual = self.preprocessor.training
-        learning_rate = usual.learning_rate if learning_rate is None else learning_rate
-        if epochs < 1 or not 0 < learning_rate < math.inf:
-            values = f"epochs={epochs!r}, learning_rate={learning_rate!r}"
-            raise ConfigError(f"fine-tuning needs at least 1 epoch and a learning rate above 0, however: {values}")
+        from flame.finetune import finetune_model
 
-        features, y = self.labelled(data, target)
-        x, targets = self.preprocessor.encode(features), torch.tensor(y)
-        if self.is_regression:
-            targets = targets.float()[:, None]
-        train, held_out = hold_out(targets, seed=seed)
-        result = fit_module(
-            self.module,
-            x.choose(train),
-            targets[train],
-            validation=(x.choose(held_out), targets[held_out]),
+        return finetune_model(
+            self,
+            data,
             epochs=epochs,
+            method=method,
+            seconds=seconds,
+            target=target,
             learning_rate=learning_rate,
-            batch_size=usual.batch_size,
+            patience=patience,
+            work=work,
+            progress=progress,
             seed=seed,
         )
-        story: dict[str, Any] = {
-            "epochs": epochs,
-            "best_epoch": result.best_epoch,
-            "n_rows": len(train),
-            "seconds": round(result.seconds, 3),
-        }
-        if result.best_epoch == 0:
-            story["note"] = "no epoch was better on the held-out rows; the generated weights are kept"
-        return replace(self, module=result.module, provenance={**self.provenance, "finetune": story})
 
     def save(self, folder: str | Path, *, merged: bool = False) -> Path:
         """Write the model as a folder: `flame.json`, weights as safetensors, `README.md`. No pickle.

@@ -28,8 +28,7 @@ def fit_for_minutes(module: TimedModule, work: Path, *, progress: bool, **option
 
     from hypernet.module import SiblingCheckpointIO
 
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    quiet_lightning()
     last = work / "last.ckpt"
     if last.is_file():
         state = torch.load(last, weights_only=True, map_location="cpu")
@@ -73,6 +72,12 @@ def run_story(module: TimedModule, command: str, *, kept: bool) -> dict[str, Any
         "weights_kept": "those before the run" if kept else "those after the run",
         "hardware": hardware(),
     }
+
+
+def quiet_lightning() -> None:
+    """Errors only: Lightning tells of devices and tips at every start."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def hardware() -> str:

@@ -202,6 +202,15 @@ def test_finetune_saves_a_new_model_beside_the_old_one(flame, saved, train, monk
     assert "finetune" not in load(saved).provenance
 
 
+def test_finetune_takes_method_time_and_seed_and_leaves_no_resume_file(flame, saved, train):
+    code, out, _ = flame("finetune", saved, train, "--method", "head", "--seconds", 0.3, "--seed", 4, "--json")
+    assert code == 0
+    assert (json.loads(out)["method"], json.loads(out)["epochs"] > 0) == ("head", True)
+    assert sorted(p.name for p in saved.parent.iterdir() if p.is_dir()) == ["iris", "iris-finetuned"]
+    code, _, err = flame("finetune", saved, train, "--method", "all")
+    assert (code, "there are ['full', 'lora', 'head']" in err) == (2, True)
+
+
 @pytest.mark.parametrize("given", [".", "../iris"])
 def test_finetune_names_the_new_model_after_the_folder_one_stands_in(flame, saved, train, monkeypatch, given):
     monkeypatch.chdir(saved)

@@ -114,7 +114,16 @@ def verify(
 def finetune(
     model: ModelFolder,
     data: Annotated[Path, typer.Argument(help="Labelled rows.")],
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the rows.")] = 1,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Passes over the rows [1, or as many as fit in --seconds].")
+    ] = None,
+    method: Annotated[
+        str | None, typer.Option(help="full, lora or head [tables: full; texts: lora].", metavar="METHOD")
+    ] = None,
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="Time for all of it.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(min=1e-9, help="[tables: 0.002; texts: 0.001].")] = None,
+    patience: Annotated[int, typer.Option(min=1, help="Epochs without progress after which it ends.")] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="Other rows are held out, in another order.")] = 0,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for the new model [MODEL-finetuned].")
     ] = None,
@@ -122,14 +131,35 @@ def finetune(
     base_model: BaseModel = None,
     as_json: Json = False,
 ) -> None:
-    """Train a saved model further on labelled rows and save the result as a new model."""
+    """Train a saved model further on labelled rows and save the result as a new model, never a worse one.
+
+    Killed and started again with the same options, it goes on from the last finished epoch.
+
+    Example: flame finetune iris/ rows.csv --seconds 30
+    """
+    import shutil
+
     import flame
+    from flame.files import check_place
 
     named = model if model.name not in ("", "..") else model.resolve()
-    place = output or named.with_name(named.name + "-finetuned")
-    with busy(f"fine-tuning for {epochs} epoch(s)", quiet=as_json), warnings_as_notes():
-        tuned = flame.load(model, base_model=base_model).finetune(data, epochs=epochs, target=target)
+    place = check_place(output or named.with_name(named.name + "-finetuned"), marker="flame.json")
+    work = place.with_name(place.name + ".work")
+    with warnings_as_notes():
+        tuned = flame.load(model, base_model=base_model).finetune(
+            data,
+            epochs=epochs,
+            method=method,
+            seconds=seconds,
+            learning_rate=learning_rate,
+            patience=patience,
+            seed=seed,
+            target=target,
+            work=work,
+            progress=False if as_json else None,
+        )
         tuned.save(place)
+    shutil.rmtree(work, ignore_errors=True)
     show({**tuned.provenance["finetune"], "saved_to": str(place)}, as_json)
 
 
