@@ -109,7 +109,8 @@ def finetune_model(
     adapters = config.method == "lora" != usual.methods[0]
     tuned = tune(model.module, parts, config, started=started, work=work, progress=shown, adapters=adapters)
     story = {"finetune": _story(config, parts, tuned, time.perf_counter() - started)}
-    return replace(model, module=tuned.module, provenance={**model.provenance, **story})
+    earlier = {k: v for k, v in model.provenance.items() if k != "evaluation"}  # of other weights
+    return replace(model, module=tuned.module, provenance={**earlier, **story})
 
 
 def _parts(model: GeneratedModel, data: Any, target: str | None, *, seed: int) -> Parts:

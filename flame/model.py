@@ -194,6 +194,58 @@ class GeneratedModel:
 
         return save_whole(self, folder) if merged else save_model(self, folder)
 
+    def with_scores(self, evaluation: Evaluation) -> GeneratedModel:
+        """The same model with these scores in its provenance, and so on the card that `save` writes."""
+        from flame.card import scores_for_card
+
+        return replace(self, provenance={**self.provenance, "evaluation": scores_for_card(evaluation)})
+
+    def push_to_hub(
+        self, repo_id: str, *, private: bool = True, token: str | None = None, message: str | None = None
+    ) -> str:
+        """Upload what `save` writes to a model hub, and return its address.
+
+        Args:
+            repo_id: `owner/name`; it is created if it is not there.
+            private: of a new repository: seen by its owner only.
+            token: of the hub; the stored one if not given.
+            message: of the commit.
+
+        Raises:
+            CheckpointError: if the hub cannot be reached or refuses; the message says what to do.
+        """
+        from flame.hub import push_model
+
+        return push_model(self, repo_id, private=private, token=token, message=message)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        repo_or_folder: str | Path,
+        *,
+        revision: str | None = None,
+        token: str | None = None,
+        base_model: str | None = None,
+    ) -> GeneratedModel:
+        """A saved model from a folder or, by its name `owner/name`, from a model hub.
+
+        No pickle is read and no code of the repository is run.
+
+        Args:
+            revision: branch, tag or commit at the hub.
+            base_model: where the base of a text model is, if not where it was.
+
+        Raises:
+            CheckpointError: if there is none, or it is truncated, changed or foreign.
+        """
+        from flame.hub import fetch_model
+        from flame.saving import load_model
+
+        folder = Path(repo_or_folder)
+        if not folder.is_dir():
+            folder = fetch_model(str(repo_or_folder), revision=revision, token=token)
+        return load_model(folder, base_model=base_model)
+
     def export(self, path: str | Path, *, format: str | None = None, rows: Any = None) -> ParityReport:
         """Write the model for another engine: .pt2, .onnx, .int8.onnx, OpenVINO or ncnn; run there and compared.
 

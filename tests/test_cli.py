@@ -32,6 +32,7 @@ COMMANDS = (
     ["pretrain"],
     ["export"],
     ["package"],
+    ["push"],
     ["serve"],
     ["data"],
     ["data", "list"],

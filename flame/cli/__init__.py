@@ -28,7 +28,7 @@ from flame.cli.options import (
 from flame.cli.output import busy, show, show_card, story, table, warnings_as_notes
 from flame.cli.pictures import train_images
 from flame.cli.prior import prior
-from flame.cli.shipping import export, package, serve
+from flame.cli.shipping import export, package, push, serve
 from flame.cli.training import pretrain, train, train_texts
 from flame.errors import FlameError
 
@@ -216,7 +216,7 @@ def info(
         table(tasks)
 
 
-for command in (export, package, serve, train, train_texts, train_images, pretrain, prior):
+for command in (export, package, push, serve, train, train_texts, train_images, pretrain, prior):
     app.command()(command)
 
 

@@ -60,6 +60,7 @@ def evaluate(
     html: Annotated[
         Path | None, typer.Option("--html", help="Write one page with tables and plots as well.", metavar="FILE")
     ] = None,
+    card: Annotated[bool, typer.Option("--card", help="Write the scores into the model's card as well.")] = False,
     base_model: BaseModel = None,
     as_json: Json = False,
 ) -> None:
@@ -70,7 +71,10 @@ def evaluate(
     import flame
 
     with busy("scoring", quiet=as_json), warnings_as_notes():
-        evaluation = flame.load(model, base_model=base_model).evaluate(data, target=target)
+        loaded = flame.load(model, base_model=base_model)
+        evaluation = loaded.evaluate(data, target=target)
+        if card:
+            loaded.with_scores(evaluation).save(model)
         if html is not None:
             evaluation.save_html(html, title=f"{model.resolve().name} on {data.name}")
     if as_json:
