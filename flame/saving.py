@@ -168,7 +168,7 @@ def _read(folder: Path) -> tuple[dict[str, Any], Files, Form]:
         held = any((folder / name).is_file() for name in WEIGHTS)
         raise CheckpointError(f"{folder} is not a saved model: it lacks flame.json{'' if held else ', ' + WEIGHTS[0]}")
     try:
-        story = json.loads((folder / "flame.json").read_text("utf8"))
+        story = json.loads((folder / "flame.json").read_bytes().decode("utf8"))
         files = _weights(folder)
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{folder} is not a readable model: {error}") from error
