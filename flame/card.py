@@ -111,7 +111,7 @@ def _origin(model: GeneratedModel) -> list[str]:
     story = model.provenance
     known = {"data", "evaluation", "finetune", "base_licence"}
     lines = [f"* route: {_plain(model.route)}", *(f"* note: {_plain(note)}" for note in model.route.notes)]
-    lines += [f"* {_plain(name.replace('_', ' '))}: {_code(story[name])}" for name in story if name not in known]
+    lines += [f"* {_code(name)}: {_code(story[name])}" for name in story if name not in known]
     if "total" in model.timings:
         lines.append(f"* written in {model.timings['total']:.2f} s")
     if "finetune" in story:
