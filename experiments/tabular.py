@@ -26,9 +26,9 @@ from torch import nn
 
 from experiments.report import Row, markdown, processor
 from flame.data import DataBatch, read_data
-from flame.finetune import fit_module
 from flame.metadata import Metadata
 from flame.requirement import OfflineWriter, gather_facts
+from flame.table.baseline import fit_module
 from flame.table.preprocessing import TablePreprocessor
 from flame.table.tables import TABLES, load_table, split_table
 from flame.table.training import encode_rows, fit_generator, prepare_task, untrained_generator
@@ -89,7 +89,7 @@ def trained(table: Table, start: Callable[[], nn.Module], *, epochs: int, learni
     held_out = encode_rows(preprocessor, validation, table.labels)
     torch.manual_seed(seed)
     fitted = fit_module(start(), x, y, validation=held_out, epochs=epochs, learning_rate=learning_rate, seed=seed)
-    return table.score(fitted.module, preprocessor)
+    return table.score(fitted, preprocessor)
 
 
 def with_lora(metadata: Metadata) -> nn.Module:

@@ -10,6 +10,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flame.card import data_profile
 from flame.data import DataBatch
 from flame.errors import CheckpointError, DataError, RouteError, did_you_mean
 from flame.metadata import TABULAR, Scale
@@ -150,6 +151,7 @@ def write_model(
             "checkpoint_sha256": generated.fingerprint,
             "requirement_writer": writer.name if generated.requirement == requirement else "the task's own sentence",
             "version": _version(),
+            **data_profile(proposal.batch),
             **generated.provenance,
         },
     )

@@ -14,7 +14,7 @@ import torch
 
 import flame
 from flame.data import read_data
-from flame.finetune import fit_module
+from flame.table.baseline import fit_module
 from flame.table.preprocessing import TablePreprocessor
 from flame.table.tables import TABLES, load_table, split_table
 from flame.table.training import encode_rows
@@ -149,7 +149,7 @@ def _ordinary(name: str, metadata: flame.Metadata) -> tuple[float, float]:
     seconds = time.perf_counter() - started
     x_test, y_test = encode_rows(preprocessor, read_data(split.test, target=info.target), labels)
     with torch.inference_mode():
-        return float((fitted.module(x_test).argmax(-1) == y_test).float().mean()), seconds
+        return float((fitted(x_test).argmax(-1) == y_test).float().mean()), seconds
 
 
 def _timed(call: Any) -> float:

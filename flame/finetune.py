@@ -1,93 +1,166 @@
-"""Ordinary training of a small module: FLAME-F of the paper, and its Finetune baseline.
+"""Fine-tuning of a generated model (FLAME-F of the paper): what is trained, on which rows, and what is told of it.
 
-Shape letters: n = rows, d_in = inputs, k = outputs.
+The training itself stands in `flame.tuning`. Shape letters: n = rows, k = outputs.
 """
 
 from __future__ import annotations
 
-import copy
+import hashlib
+import math
+import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, mse_loss
+from torch import Tensor
 
-from flame.errors import DataError
-from flame.inputs import Encoded, TensorRows
+from flame.errors import ConfigError, DataError, did_you_mean
+from flame.inputs import Encoded
+
+if TYPE_CHECKING:
+    from flame.model import GeneratedModel
+    from flame.tuning import Tuned
+
+PATIENCE = 10
+"""Epochs without a lower loss on held-out rows after which training ends."""
+SHARE = 1 / 7
+"""Part of the rows that is held out."""
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """A trained copy and how it came about."""
+class TuneConfig:
+    """Everything that decides how a fine-tuning goes on after a kill."""
 
-    module: nn.Module
-    best_epoch: int
-    """0: the module as it came was best."""
-    seconds: float
-    losses: tuple[float, ...]
-    """Validation loss before training and after each epoch."""
+    method: str
+    """`full`, `lora` or `head`."""
+    epochs: int | None
+    """None: until the time is over or nothing gets better."""
+    seconds: float | None
+    """From reading the rows to the new model; None: no limit."""
+    learning_rate: float
+    batch_size: int
+    patience: int = PATIENCE
+    weight_decay: float = 1e-4
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        epochs = 1 if self.epochs is None else self.epochs
+        if epochs < 1 or not 0 < self.learning_rate < math.inf:
+            values = f"epochs={self.epochs!r}, learning_rate={self.learning_rate!r}"
+            raise ConfigError(f"fine-tuning needs at least 1 epoch and a learning rate above 0, however: {values}")
+        if self.patience < 1 or not 0 < (1.0 if self.seconds is None else self.seconds) < math.inf:
+            values = f"seconds={self.seconds!r}, patience={self.patience!r}"
+            raise ConfigError(f"fine-tuning needs a time above 0 and a patience of at least 1 epoch, however: {values}")
 
 
-def fit_module(
-    module: nn.Module,
-    x: Tensor | Encoded,
-    y: Tensor,
-    *,
-    validation: tuple[Tensor | Encoded, Tensor] | None = None,
-    epochs: int = 20,
-    learning_rate: float = 2e-2,
-    weight_decay: float = 1e-4,
-    batch_size: int = 64,
-    seed: int = 0,
-) -> Fitted:
-    """Train a copy of `module` with Adam (table 7) and keep the epoch with the lowest validation loss.
-
-    Without validation rows the last epoch is kept. Parameters with `requires_grad=False` stay as they are. Numbers are
-    trained on in their standard deviations, whatever their unit: the last linear layer is scaled before and after.
+@dataclass(frozen=True)
+class Parts:
+    """Rows to train on and rows to choose the best epoch by.
 
     Shape:
-        x (n, d_in), or rows of another kind; y (n,) int64 classes or (n, 1) float numbers
+        y (n,) int64 classes or (n, 1) float numbers
     """
+
+    x: Encoded
+    y: Tensor
+    held_out: tuple[Encoded, Tensor]
+
+
+def finetune_model(
+    model: GeneratedModel,
+    data: Any,
+    *,
+    epochs: int | None = None,
+    method: str | None = None,
+    seconds: float | None = None,
+    target: str | None = None,
+    learning_rate: float | None = None,
+    patience: int = PATIENCE,
+    work: str | Path | None = None,
+    progress: bool | None = None,
+    seed: int = 0,
+) -> GeneratedModel:
+    """Train the weights of a model further; see `GeneratedModel.finetune`."""
+    from flame.tuning import tune
+
     started = time.perf_counter()
-    trained = copy.deepcopy(module).train()
-    scale = float(y.std(unbiased=False)) or 1.0 if y.is_floating_point() else 1.0
-    _rescale(trained, 1 / scale)
-    parameters = [p for p in trained.parameters() if p.requires_grad]
-    optimizer = torch.optim.Adam(parameters, lr=learning_rate, weight_decay=weight_decay, fused=True)
-    generator = torch.Generator().manual_seed(seed)
-    loss_of: Callable[[Tensor, Tensor], Tensor] = mse_loss if y.is_floating_point() else cross_entropy
-    targets = y / scale if y.is_floating_point() else y
-    inputs, held_out = _encoded(x), None
-    if validation is not None:
-        held_out = (_encoded(validation[0]), validation[1] / scale if y.is_floating_point() else validation[1])
-    losses = [_loss(trained, held_out, loss_of)]
-    best, state = 0, _snapshot(trained)
-    for epoch in range(1, epochs + 1):
-        order = torch.randperm(len(inputs), generator=generator)
-        for part in order.split(batch_size):
-            optimizer.zero_grad(set_to_none=True)
-            loss_of(trained(*inputs.take(part)), targets[part]).backward()
-            optimizer.step()
-        losses.append(_loss(trained, held_out, loss_of))
-        if validation is None or losses[-1] < losses[best]:
-            best, state = epoch, _snapshot(trained)
-    trained.load_state_dict(state, strict=False)
-    _rescale(trained, scale)
-    if best == 0:  # bit for bit as it came
-        trained = copy.deepcopy(module)
-    return Fitted(trained.eval(), best, time.perf_counter() - started, tuple(losses))
+    usual = model.preprocessor.training
+    config = TuneConfig(
+        method=usual.methods[0] if method is None else method,
+        epochs=1 if epochs is None and seconds is None else epochs,
+        seconds=seconds,
+        learning_rate=usual.learning_rate if learning_rate is None else learning_rate,
+        batch_size=usual.batch_size,
+        patience=patience,
+        seed=seed,
+    )
+    if config.method not in usual.methods:
+        known = did_you_mean(config.method, usual.methods)
+        raise ConfigError(f"no method {config.method!r} for {model.metadata.arch}; there are {known}")
+    parts = _parts(model, data, target, seed=seed)
+    if work is not None:
+        from flame.files import claim_work
+
+        work = claim_work(work, {**asdict(config), "model_and_rows": _fingerprint(model, parts)})
+    shown = sys.stderr.isatty() if progress is None else progress
+    adapters = config.method == "lora" != usual.methods[0]
+    tuned = tune(model.module, parts, config, started=started, work=work, progress=shown, adapters=adapters)
+    story = {"finetune": _story(config, parts, tuned, time.perf_counter() - started)}
+    earlier = {k: v for k, v in model.provenance.items() if k != "evaluation"}  # of other weights
+    return replace(model, module=tuned.module, provenance={**earlier, **story})
 
 
-def hold_out(y: Tensor, *, seed: int = 0, share: float = 1 / 7) -> tuple[Tensor, Tensor]:
+def _parts(model: GeneratedModel, data: Any, target: str | None, *, seed: int) -> Parts:
+    features, labels = model.labelled(data, target)
+    x, y = model.preprocessor.encode(features), torch.tensor(labels)
+    if model.is_regression:
+        y = y.float()[:, None]
+    train, held_out = hold_out(y, seed=seed, most=model.preprocessor.training.n_held_out)
+    return Parts(x.choose(train), y[train], (x.choose(held_out), y[held_out]))
+
+
+def _story(config: TuneConfig, parts: Parts, tuned: Tuned, seconds: float) -> dict[str, Any]:
+    before, after = (round(v, 6) if math.isfinite(v) else None for v in (tuned.losses[0], min(tuned.losses)))
+    story: dict[str, Any] = {
+        "method": config.method,
+        "epochs": len(tuned.losses) - 1,
+        "best_epoch": tuned.best_epoch,
+        "n_rows": len(parts.x),
+        "n_held_out": tuned.n_checked,
+        "held_out_loss": {"before": before, "after": after},
+        "stopped": tuned.stopped,
+        "seconds": round(seconds, 3),
+    }
+    if tuned.best_epoch == 0:
+        story["note"] = "no epoch was better on the held-out rows; the generated weights are kept"
+    return story
+
+
+def _fingerprint(model: GeneratedModel, parts: Parts) -> str:
+    """Of the weights that training starts from, the labels, and the first rows."""
+    found = hashlib.sha256()
+    rows = parts.x.take(slice(0, min(64, len(parts.x))))
+    trained = [p for p in model.module.parameters() if p.requires_grad]
+    for value in (*trained, parts.y, parts.held_out[1], *(r for r in rows if r is not None)):
+        found.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()
+
+
+def hold_out(y: Tensor, *, seed: int = 0, share: float = SHARE, most: int | None = None) -> tuple[Tensor, Tensor]:
     """Row numbers for training and validation, in equal shares of every class where it has enough rows.
+
+    Args:
+        most: rows that are held out at most, about.
 
     Raises:
         DataError: with fewer than 2 rows there is nothing to hold out.
     """
     if len(y) < 2:
         raise DataError(f"fine-tuning needs at least 2 labelled rows, however: {len(y)}")
+    share = share if most is None else min(share, most / len(y))
     generator = torch.Generator().manual_seed(seed)
     held = []
     groups = [torch.arange(len(y))] if y.is_floating_point() else [torch.nonzero(y == v).flatten() for v in y.unique()]
@@ -100,16 +173,6 @@ def hold_out(y: Tensor, *, seed: int = 0, share: float = 1 / 7) -> tuple[Tensor,
     keep = torch.ones(len(y), dtype=torch.bool)
     keep[chosen] = False
     return torch.nonzero(keep).flatten(), chosen
-
-
-def _rescale(module: nn.Module, factor: float) -> None:
-    """Multiplies the outputs of a network that ends with a linear layer."""
-    if factor == 1.0:
-        return
-    last = [m for m in module.modules() if isinstance(m, nn.Linear)][-1]
-    with torch.no_grad():
-        for parameter in last.parameters():
-            parameter.mul_(factor)
 
 
 def run_module(module: Callable[..., Tensor], x: Encoded) -> Tensor:
@@ -125,22 +188,3 @@ def run_module(module: Callable[..., Tensor], x: Encoded) -> Tensor:
             outputs = out.new_zeros(len(x), *out.shape[1:]) if outputs is None else outputs
             outputs[part] = out
     return torch.zeros(0) if outputs is None else outputs
-
-
-def _encoded(x: Tensor | Encoded) -> Encoded:
-    return TensorRows(x) if isinstance(x, Tensor) else x
-
-
-def _snapshot(module: nn.Module) -> dict[str, Tensor]:
-    """A copy of all that training may change: not of frozen parameters, which may be a whole base model."""
-    frozen = {name for name, p in module.named_parameters() if not p.requires_grad}
-    return {name: value.clone() for name, value in module.state_dict().items() if name not in frozen}
-
-
-def _loss(module: nn.Module, rows: tuple[Encoded, Tensor] | None, loss_of: Callable[[Tensor, Tensor], Tensor]) -> float:
-    if rows is None:
-        return float("inf")
-    module.eval()
-    value = float(loss_of(run_module(module, rows[0]), rows[1]))
-    module.train()
-    return value

@@ -24,6 +24,10 @@ class Training:
     """Adam's step size."""
     batch_size: int
     """Rows of a step."""
+    methods: tuple[str, ...] = ("full", "lora", "head")
+    """What can be trained, the usual first: all weights, low-rank adapters, or the last layer."""
+    n_held_out: int = 10_000
+    """Rows that are held out at most; running the network on them is part of every epoch."""
 
 
 class Encoded(Protocol):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,14 +13,17 @@ import torch
 from torch import nn
 
 from flame.columns import plain, shorten
-from flame.errors import ConfigError, DataError
-from flame.finetune import fit_module, hold_out, run_module
+from flame.errors import DataError
+from flame.finetune import run_module
 from flame.inputs import Preprocessor
 from flame.metadata import Metadata
 from flame.route import Route
 
 if TYPE_CHECKING:
+    from flame.evaluation import Evaluation
+    from flame.evaluation.verification import Verification
     from flame.export import ParityReport
+    from flame.taskspec import TaskSpec
 
 REGRESSIONS = ("tabular_reg", "seq_reg")
 """Task types whose models predict a number."""
@@ -81,73 +83,99 @@ class GeneratedModel:
             return self._outputs(self.preprocessor.read(data))[:, 0].numpy().astype("float64")
         return _as_array(self.labels)[self.predict_proba(data).argmax(1)]
 
-    def evaluate(self, data: Any, *, target: str | None = None) -> dict[str, float]:
-        """Score the model on labelled rows.
+    def evaluate(self, data: Any, *, target: str | None = None, n_resamples: int = 1000, seed: int = 0) -> Evaluation:
+        """Score the model on labelled rows, which it should not have been written from.
 
-        Classes: accuracy, balanced accuracy, macro F1, log-loss and the majority class. Numbers: R², root mean squared
-        and mean absolute error, and those of always predicting the mean of these rows.
+        Classes: accuracy, balanced accuracy, macro F1, AUC, log-loss, Matthews' correlation, top-k of many classes and
+        the calibration error. Numbers: R², root mean squared and mean absolute error, RMSLE where nothing is negative,
+        Pearson and Spearman. The result maps names to scores; with it come bootstrap intervals, what always guessing
+        the majority or the mean of these rows gives, and tables of errors; `print` it, or write `save_html`.
+
+        Args:
+            n_resamples: of the bootstrap; fewer are taken of many rows, 0 leaves the intervals out.
 
         Raises:
             DataError: if the labels are missing or hold a value the model does not know.
         """
-        features, y = self._labelled(data, target)
+        from flame.evaluation import evaluate_classes, evaluate_numbers
+
+        features, y = self.labelled(data, target)
         if self.is_regression:
-            return score_numbers(self._outputs(features)[:, 0].numpy().astype("float64"), y)
-        return score(self._probabilities(features), y)
+            predicted = self._outputs(features)[:, 0].numpy().astype("float64")
+            return evaluate_numbers(predicted, y, target=self.target, n_resamples=n_resamples, seed=seed)
+        p = self._probabilities(features)
+        return evaluate_classes(p, y, self.labels, target=self.target, n_resamples=n_resamples, seed=seed)
+
+    def verify(self, data: Any, spec: TaskSpec, *, target: str | None = None) -> Verification:
+        """Measure the model against what was asked for.
+
+        Scores on these rows, parameters, operations, latency, throughput, bytes on disk, seconds of generation; each
+        limit of the request beside what was measured here. Grades: P meets everything, W runs and misses something (or
+        something cannot be measured here, such as memory), F does not run. A limit on latency holds for 95 % of the
+        calls of `predict` with one row.
+
+        Args:
+            data: labelled rows that the model was not written from.
+            spec: what `flame.understand` read, or `TaskSpec.from_json`.
+
+        Raises:
+            DataError: if the labels are missing or hold a value the model does not know.
+        """
+        from flame.evaluation.verification import verify_model
+
+        return verify_model(self, data, spec, target=target)
 
     def finetune(
         self,
         data: Any,
         *,
-        epochs: int = 1,
+        epochs: int | None = None,
+        method: str | None = None,
+        seconds: float | None = None,
         target: str | None = None,
         learning_rate: float | None = None,
+        patience: int = 10,
+        work: str | Path | None = None,
+        progress: bool | None = None,
         seed: int = 0,
     ) -> GeneratedModel:
         """Train the weights further on labelled rows (the paper's FLAME-F) and return the new model.
 
-        All weights of a table's network are trained; of a text model the adapter and the head, its base stays as it is;
-        of a network for pictures all but the normalisations.
         A seventh of the rows is held out; the epoch with the lowest loss on it is kept, and if none is better than
         the model as it is, the weights stay as they are and `provenance["finetune"]` says so.
 
         Args:
+            epochs: passes over the rows; 1 if not given, or, with `seconds`, as many as fit.
+            method: `full` (all weights, of pictures all but the normalisations; usual, but not there for texts), `lora`
+                (low-rank adapters; of a text model its own adapter and head, as its base stays as it is; not there for
+                pictures) or `head` (the last layer).
+            seconds: for all of it, from reading the rows to the new model; loading the trainer, which takes a fresh
+                process some seconds, is not counted. Where time is short, fewer rows are looked at after an epoch.
             learning_rate: 0.002 for tables, 0.001 for texts and 0.0001 for pictures if not given.
+            patience: epochs without a lower loss on the held-out rows after which training ends.
+            work: folder for a resume file; called again with the same arguments after a kill, training goes on from its
+                last finished epoch.
+            progress: show a bar; on a terminal if not given.
 
         Raises:
             DataError: if there are fewer than 2 labelled rows or a label is not one of `labels`.
-            ConfigError: if epochs or learning rate are out of range.
+            ConfigError: if a value is out of range, there is no such method for the model, or `work` holds another run.
         """
-        usual = self.preprocessor.training
-        learning_rate = usual.learning_rate if learning_rate is None else learning_rate
-        if epochs < 1 or not 0 < learning_rate < math.inf:
-            values = f"epochs={epochs!r}, learning_rate={learning_rate!r}"
-            raise ConfigError(f"fine-tuning needs at least 1 epoch and a learning rate above 0, however: {values}")
+        from flame.finetune import finetune_model
 
-        features, y = self._labelled(data, target)
-        x, targets = self.preprocessor.encode(features), torch.tensor(y)
-        if self.is_regression:
-            targets = targets.float()[:, None]
-        train, held_out = hold_out(targets, seed=seed)
-        result = fit_module(
-            self.module,
-            x.choose(train),
-            targets[train],
-            validation=(x.choose(held_out), targets[held_out]),
+        return finetune_model(
+            self,
+            data,
             epochs=epochs,
+            method=method,
+            seconds=seconds,
+            target=target,
             learning_rate=learning_rate,
-            batch_size=usual.batch_size,
+            patience=patience,
+            work=work,
+            progress=progress,
             seed=seed,
         )
-        story: dict[str, Any] = {
-            "epochs": epochs,
-            "best_epoch": result.best_epoch,
-            "n_rows": len(train),
-            "seconds": round(result.seconds, 3),
-        }
-        if result.best_epoch == 0:
-            story["note"] = "no epoch was better on the held-out rows; the generated weights are kept"
-        return replace(self, module=result.module, provenance={**self.provenance, "finetune": story})
 
     def save(self, folder: str | Path, *, merged: bool = False) -> Path:
         """Write the model as a folder: `flame.json`, weights as safetensors, `README.md`. No pickle.
@@ -168,6 +196,58 @@ class GeneratedModel:
 
         return save_whole(self, folder) if merged else save_model(self, folder)
 
+    def with_scores(self, evaluation: Evaluation) -> GeneratedModel:
+        """The same model with these scores in its provenance, and so on the card that `save` writes."""
+        from flame.card import scores_for_card
+
+        return replace(self, provenance={**self.provenance, "evaluation": scores_for_card(evaluation)})
+
+    def push_to_hub(
+        self, repo_id: str, *, private: bool = True, token: str | None = None, message: str | None = None
+    ) -> str:
+        """Upload what `save` writes to a model hub, and return its address.
+
+        Args:
+            repo_id: `owner/name`; it is created if it is not there.
+            private: of a new repository: seen by its owner only.
+            token: of the hub; the stored one if not given.
+            message: of the commit.
+
+        Raises:
+            CheckpointError: if the hub cannot be reached or refuses; the message says what to do.
+        """
+        from flame.hub import push_model
+
+        return push_model(self, repo_id, private=private, token=token, message=message)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        repo_or_folder: str | Path,
+        *,
+        revision: str | None = None,
+        token: str | None = None,
+        base_model: str | None = None,
+    ) -> GeneratedModel:
+        """A saved model from a folder or, by its name `owner/name`, from a model hub.
+
+        No pickle is read and no code of the repository is run.
+
+        Args:
+            revision: branch, tag or commit at the hub.
+            base_model: where the base of a text model is, if not where it was.
+
+        Raises:
+            CheckpointError: if there is none, or it is truncated, changed or foreign.
+        """
+        from flame.hub import fetch_model
+        from flame.saving import load_model
+
+        folder = Path(repo_or_folder)
+        if not folder.is_dir():
+            folder = fetch_model(str(repo_or_folder), revision=revision, token=token)
+        return load_model(folder, base_model=base_model)
+
     def export(self, path: str | Path, *, format: str | None = None, rows: Any = None) -> ParityReport:
         """Write the model for another engine: .pt2, .onnx, .int8.onnx, OpenVINO or ncnn; run there and compared.
 
@@ -183,6 +263,25 @@ class GeneratedModel:
         from flame.export import export_model
 
         return export_model(self, path, format=format, rows=rows)
+
+    def labelled(self, data: Any, target: str | None = None) -> tuple[pd.DataFrame, np.ndarray]:
+        """Inputs and labels of labelled rows, as the model counts them.
+
+        Shape:
+            -> n rows, (n,) int64 places in `labels`, or float64
+
+        Raises:
+            DataError: if the labels are missing or hold a value the model does not know.
+        """
+        features, labels, name = self.preprocessor.read_labelled(data, target=target, known=self.target)
+        if self.is_regression:
+            return features, _numbers(labels, name)
+        index = {str(plain(v)): i for i, v in enumerate(self.labels)}
+        unknown = sorted({str(plain(v)) for v in labels} - set(index))
+        if unknown:
+            shown = ", ".join(map(shorten, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
+            raise DataError(f"column {name!r} holds {shown}; the model knows the labels {list(self.labels)!r}")
+        return features, np.array([index[str(plain(v))] for v in labels], dtype=np.int64)
 
     def n_parameters(self) -> int:
         """Numbers in the network, its base model included."""
@@ -209,56 +308,6 @@ class GeneratedModel:
 
     def _probabilities(self, rows: pd.DataFrame) -> np.ndarray:
         return self._outputs(rows).softmax(-1).numpy()
-
-    def _labelled(self, data: Any, target: str | None) -> tuple[pd.DataFrame, np.ndarray]:
-        features, labels, name = self.preprocessor.read_labelled(data, target=target, known=self.target)
-        if self.is_regression:
-            return features, _numbers(labels, name)
-        index = {str(plain(v)): i for i, v in enumerate(self.labels)}
-        unknown = sorted({str(plain(v)) for v in labels} - set(index))
-        if unknown:
-            shown = ", ".join(map(shorten, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
-            raise DataError(f"column {name!r} holds {shown}; the model knows the labels {list(self.labels)!r}")
-        return features, np.array([index[str(plain(v))] for v in labels], dtype=np.int64)
-
-
-def score(probabilities: np.ndarray, y: np.ndarray) -> dict[str, float]:
-    """Accuracy, balanced accuracy, macro F1 (both over the classes of `y`), log-loss and the majority class's accuracy.
-
-    Shape:
-        probabilities (n, k), y (n,) int64 classes
-    """
-    guess, present = probabilities.argmax(1), np.unique(y)
-    hits = {c: float(np.sum((guess == c) & (y == c))) for c in present}
-    p = probabilities.astype("float64")
-    eps = np.finfo("float64").eps
-    own = np.clip(p[np.arange(len(y)), y] / p.sum(1), eps, 1 - eps)
-    return {
-        "n_rows": float(len(y)),
-        "accuracy": float((guess == y).mean()),
-        "balanced_accuracy": float(np.mean([hits[c] / np.sum(y == c) for c in present])),
-        "f1_macro": float(np.mean([2 * hits[c] / (np.sum(y == c) + np.sum(guess == c)) for c in present])),
-        "log_loss": float(-np.log(own).mean()),
-        "majority_accuracy": float(np.bincount(y).max() / len(y)),
-    }
-
-
-def score_numbers(predicted: np.ndarray, y: np.ndarray) -> dict[str, float]:
-    """R², root mean squared and mean absolute error; R² is 0 for the mean of `y`, and for numbers that are all equal.
-
-    Shape:
-        predicted (n,), y (n,) float64
-    """
-    error, spread = predicted - y, y - y.mean()
-    total = float(np.square(spread).sum())
-    return {
-        "n_rows": float(len(y)),
-        "r2": 1 - float(np.square(error).sum()) / total if total > 0 else 0.0,
-        "rmse": float(np.sqrt(np.square(error).mean())),
-        "mae": float(np.abs(error).mean()),
-        "mean_rmse": float(np.sqrt(np.square(spread).mean())),
-        "mean_mae": float(np.abs(spread).mean()),
-    }
 
 
 def _numbers(labels: Sequence[Any], name: str) -> np.ndarray:

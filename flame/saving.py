@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import nn
 
+from flame.card import card_of_model
 from flame.errors import CheckpointError, ConfigError, FlameError
 from flame.files import atomic_folder
 from flame.inputs import Preprocessor
@@ -30,8 +31,12 @@ if TYPE_CHECKING:
 
 FORMAT = "flame-model"
 FORMAT_VERSION = 1
+"""`tests/saved_models` holds a folder of every version up to this one; all of them are read."""
 WEIGHTS = ("model.safetensors", "adapter_model.safetensors", "classifier.safetensors")
 """Files of weights that a folder may hold; the hash is over those that it does."""
+
+FILES = (*WEIGHTS, "flame.json", "README.md", "adapter_config.json", "config.json")
+"""All that `save_model` may write: the last two are for programs that load adapters."""
 
 Files = dict[str, bytes]
 """Content of the files of weights, by name."""
@@ -48,10 +53,8 @@ class Form:
     """Fills an empty folder; gives what `flame.json` says besides the common story."""
     read: Callable[[Files, dict[str, Any], Metadata, str | None], Read]
     """Module and preprocessing from the weights, the story, the metadata and the base model that the user names."""
-    usage: Callable[[GeneratedModel], str] = lambda _: (
-        "Load it with `flame.load(folder)` or `flame predict folder rows.csv`."
-    )
-    """The last words of the card."""
+    usage: Callable[[GeneratedModel], str] = lambda _: ""
+    """What the card says of using the files without this library."""
 
 
 def save_model(model: GeneratedModel, folder: str | Path) -> Path:
@@ -76,7 +79,7 @@ def save_model(model: GeneratedModel, folder: str | Path) -> Path:
         # Half a surrogate pair, as in a name of broken bytes, becomes the escape that JSON has for it.
         text = json.dumps(story, indent=1, ensure_ascii=False)
         (fresh / "flame.json").write_text(text, "utf8", errors="backslashreplace")
-        (fresh / "README.md").write_text(_card(model, form.usage(model)), "utf8", errors="backslashreplace")
+        (fresh / "README.md").write_text(card_of_model(model, form.usage(model)), "utf8", errors="backslashreplace")
     return Path(folder)
 
 
@@ -170,7 +173,7 @@ def _read(folder: Path) -> tuple[dict[str, Any], Files, Form]:
         held = any((folder / name).is_file() for name in WEIGHTS)
         raise CheckpointError(f"{folder} is not a saved model: it lacks flame.json{'' if held else ', ' + WEIGHTS[0]}")
     try:
-        story = json.loads((folder / "flame.json").read_text("utf8"))
+        story = json.loads((folder / "flame.json").read_bytes().decode("utf8"))
         files = _weights(folder)
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{folder} is not a readable model: {error}") from error
@@ -201,23 +204,3 @@ def _hash(story: dict[str, Any], tensors: bytes) -> str:
     """Of the weights and of all that flame.json says but the hash itself."""
     words = json.dumps(story, sort_keys=True).encode()  # escaped, so the same for every text
     return hashlib.sha256(hashlib.sha256(tensors).digest() + words).hexdigest()
-
-
-def _card(model: GeneratedModel, usage: str) -> str:
-    columns = ", ".join(f"`{n}`" for n in model.preprocessor.names)
-    lines = [
-        f"# {model.route.task}: a model written in one forward pass",
-        "",
-        f"* requirement: {model.requirement}",
-        f"* metadata: `{json.dumps(model.metadata.model_dump())}`",
-        f"* route: {model.route}",
-        f"* columns: {columns}",
-        f"* predicts `{model.target}`: {', '.join(f'`{v}`' for v in model.labels) or 'a number'}",
-        f"* parameters: {model.n_parameters():,}",
-        *(f"* {key}: {value}" for key, value in model.provenance.items()),
-        *(f"* note: {note}" for note in model.route.notes),
-        "",
-        usage,
-        "",
-    ]
-    return "\n".join(lines)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from flame.taskspec import TaskSpec
+from flame.taskspec import Constraint, TaskSpec
 
 
 def report(spec: TaskSpec) -> str:
@@ -34,6 +35,46 @@ def report(spec: TaskSpec) -> str:
     }
     lines = [f"{title:11} {value}" for title, value in rows.items() if value]
     return "\n".join([*lines, *(f"note: {n}" for n in spec.notes), *(f"? {q}" for q in spec.questions)])
+
+
+@dataclass(frozen=True)
+class Check:
+    """One limit and what was measured."""
+
+    required: str
+    """As it was asked for."""
+    measured: str = ""
+    """In the unit of the request; empty if nothing was measured."""
+    kept: bool = False
+    """False too where nothing was measured: nobody knows."""
+
+    @property
+    def verdict(self) -> str:
+        """A word for people."""
+        return "kept" if self.kept else ("broken" if self.measured else "open")
+
+
+def check_constraints(spec: TaskSpec, measured: Mapping[str, float]) -> tuple[Check, ...]:
+    """Compare every limit with what was measured.
+
+    Args:
+        spec: the request.
+        measured: SI values by kind ("parameters", "model_size", "latency", ...) or, for metrics, by name ("accuracy").
+
+    >>> from flame.taskspec import Constraint
+    >>> limit = Constraint(kind="latency", operator="<", value=20, unit="ms", si_value=0.02)
+    >>> check_constraints(TaskSpec(intent="build", constraints=(limit,)), {"latency": 0.0075})
+    (Check(required='latency < 20 ms', measured='7.5 ms', kept=True),)
+    """
+    return tuple(_checked(c, measured.get(c.name or c.kind)) for c in spec.constraints)
+
+
+def _checked(constraint: Constraint, value: float | None) -> Check:
+    required = str(constraint).replace("_", " ")
+    if value is None:
+        return Check(required)
+    size = constraint.si_value / constraint.value if constraint.value else 1.0
+    return Check(required, f"{value / size:.4g}" + f" {constraint.unit or ''}".rstrip(), constraint.is_met_by(value))
 
 
 def broken_constraints(spec: TaskSpec, measured: Mapping[str, float]) -> tuple[list[str], list[str]]:

@@ -28,8 +28,7 @@ def fit_for_minutes(module: TimedModule, work: Path, *, progress: bool, **option
 
     from hypernet.module import SiblingCheckpointIO
 
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    quiet_lightning()
     last = work / "last.ckpt"
     if last.is_file():
         state = torch.load(last, weights_only=True, map_location="cpu")
@@ -71,5 +70,16 @@ def run_story(module: TimedModule, command: str, *, kept: bool) -> dict[str, Any
         "updates": module.n_steps,
         "skipped": module.n_skipped,
         "weights_kept": "those before the run" if kept else "those after the run",
-        "hardware": f"{torch.get_num_threads()} threads, {platform.machine()}, torch {torch.__version__}",
+        "hardware": hardware(),
     }
+
+
+def quiet_lightning() -> None:
+    """Errors only: Lightning tells of devices and tips at every start."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def hardware() -> str:
+    """What seconds were measured on, without the machine's name."""
+    return f"{torch.get_num_threads()} threads, {platform.machine()}, torch {torch.__version__}"

@@ -22,6 +22,7 @@ COMMANDS = (
     ["understand"],
     ["predict"],
     ["evaluate"],
+    ["verify"],
     ["finetune"],
     ["info"],
     ["train"],
@@ -31,6 +32,7 @@ COMMANDS = (
     ["pretrain"],
     ["export"],
     ["package"],
+    ["push"],
     ["serve"],
     ["data"],
     ["data", "list"],
@@ -176,11 +178,19 @@ def test_predict_of_a_target_named_probability_keeps_both(flame, tiny, train, ro
 def test_evaluate_prints_the_scores(flame, saved, train, model):
     code, out, _ = flame("evaluate", saved, train, "--json")
     assert code == 0
-    assert json.loads(out) == model.evaluate(labelled())
+    found, expected = json.loads(out), model.evaluate(labelled())
+    assert {name: found[name] for name in expected} == dict(expected)
+    assert [c["label"] for c in found["classes"]] == list(model.labels)
     code, out, _ = flame("evaluate", saved, train, "-t", "class")
     assert code == 0
-    assert f"accuracy           {model.evaluate(labelled())['accuracy']:.4f}" in out
-    assert "n_rows             105" in out
+    assert out == f"{expected}\n"
+
+
+def test_evaluate_writes_a_page(flame, saved, train, tmp_path):
+    code, _, err = flame("evaluate", saved, train, "--html", tmp_path / "page.html")
+    assert code == 0
+    assert f"written to {tmp_path / 'page.html'}" in err
+    assert "<svg" in (tmp_path / "page.html").read_text("utf8")
 
 
 def test_finetune_saves_a_new_model_beside_the_old_one(flame, saved, train, monkeypatch):
@@ -191,6 +201,15 @@ def test_finetune_saves_a_new_model_beside_the_old_one(flame, saved, train, monk
     assert story["epochs"] == 2
     assert load(story["saved_to"]).provenance["finetune"]["epochs"] == 2
     assert "finetune" not in load(saved).provenance
+
+
+def test_finetune_takes_method_time_and_seed_and_leaves_no_resume_file(flame, saved, train):
+    code, out, _ = flame("finetune", saved, train, "--method", "head", "--seconds", 0.3, "--seed", 4, "--json")
+    assert code == 0
+    assert (json.loads(out)["method"], json.loads(out)["epochs"] > 0) == ("head", True)
+    assert sorted(p.name for p in saved.parent.iterdir() if p.is_dir()) == ["iris", "iris-finetuned"]
+    code, _, err = flame("finetune", saved, train, "--method", "all")
+    assert (code, "there are ['full', 'lora', 'head']" in err) == (2, True)
 
 
 @pytest.mark.parametrize("given", [".", "../iris"])

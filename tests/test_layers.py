@@ -31,6 +31,7 @@ LAZY = {
     "ucimlrepo",
 }
 LIGHTNING_FILES = {
+    "flame/tuning.py",
     "hypernet/module.py",
     "hypernet/pairs.py",
     "hypernet/timed.py",

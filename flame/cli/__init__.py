@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from flame.cli.model import evaluate, finetune, predict
+from flame.cli.model import evaluate, finetune, predict, verify
 from flame.cli.options import (
     LLM,
     BaseModel,
@@ -29,7 +29,7 @@ from flame.cli.options import (
 from flame.cli.output import busy, show, show_card, story, table, warnings_as_notes
 from flame.cli.pictures import train_images
 from flame.cli.prior import prior
-from flame.cli.shipping import export, package, serve
+from flame.cli.shipping import export, package, push, serve
 from flame.cli.training import pretrain, train, train_texts
 from flame.errors import FlameError
 
@@ -175,7 +175,7 @@ def understand(
     typer.echo(spec.model_dump_json(indent=2) if as_json else report(spec))
 
 
-for on_model in (predict, evaluate, finetune):
+for on_model in (predict, evaluate, verify, finetune):
     app.command()(on_model)
 
 
@@ -227,7 +227,7 @@ def info(
         table(tasks)
 
 
-for command in (export, package, serve, train, train_texts, train_images, pretrain, prior):
+for command in (export, package, push, serve, train, train_texts, train_images, pretrain, prior):
     app.command()(command)
 
 

@@ -1,4 +1,4 @@
-"""`flame export`, `flame package` and `flame serve`: saved models in other engines, as a folder, and behind HTTP."""
+"""`flame export`, `package`, `push` and `serve`: saved models in other engines, as a folder, on a hub, behind HTTP."""
 
 from __future__ import annotations
 
@@ -56,6 +56,24 @@ def package(
         report = package_model(flame.load(model), output, rows=rows)
     files = sorted(p.name for p in output.iterdir())
     show({"saved_to": str(output), "files": files, **report.to_json()}, as_json)
+
+
+def push(
+    model: Model,
+    repo: Annotated[str, typer.Argument(help="Name at the hub: owner/name.")],
+    public: Annotated[bool, typer.Option("--public", help="Let everybody see a new repository.")] = False,
+    message: Annotated[str | None, typer.Option("--message", "-m", help="Of the commit.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Upload a saved model to a model hub (token: HF_TOKEN, or hf auth login); GeneratedModel.from_pretrained reads it.
+
+    Example: flame push iris/ me/iris
+    """
+    import flame
+
+    with busy("uploading", quiet=as_json):
+        address = flame.load(model).push_to_hub(repo, private=not public, message=message)
+    show({"pushed_to": address}, as_json)
 
 
 def serve(

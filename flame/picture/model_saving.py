@@ -45,15 +45,15 @@ def read_picture(
 
 
 def usage(model: GeneratedModel) -> str:
-    """How a card says to use the model, with and without this library."""
+    """How a card says to use the network without this library."""
     arch, k = model.metadata.arch, model.metadata.out_dim
     padded = (
         " Its strided convolutions are padded as TensorFlow does it (`targets.vision_networks.use_same_padding`); "
         "torchvision's own padding gives slightly other answers."
     )
     return (
-        "Load it with `flame.load(folder)` or `flame predict folder photos/`. Without this library: "
-        f'`torchvision.models.get_model("{arch}", num_classes={k})` loads `{FILE}` with `load_state_dict`; '
+        f'Without this library: `torchvision.models.get_model("{arch}", num_classes={k})` loads `{FILE}` with '
+        "`load_state_dict`; "
         "`preprocessing` in `flame.json` says how pictures are prepared, `labels` what the outputs mean."
         + padded
         * _same_padding(model.module)

@@ -30,7 +30,7 @@ class PicturePreprocessor:
     scale: PictureScale
     modality: ClassVar[str] = "image"
     # A hundredth of the classifiers' usual rate: every convolution is trained.
-    training: ClassVar[Training] = Training(learning_rate=1e-4, batch_size=16)
+    training: ClassVar[Training] = Training(1e-4, 16, methods=("full", "head"), n_held_out=500)
 
     @property
     def names(self) -> tuple[str, ...]:

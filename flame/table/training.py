@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import platform
 import warnings
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from flame.metadata import Metadata
 from flame.patterns import data_pattern
 from flame.table.preprocessing import TablePreprocessor
 from flame.table.tables import TABLES, TableInfo, load_table, split_table
+from flame.timed_runs import quiet_lightning
 from hypernet.config import ExperimentConfig, read_config
 from hypernet.encoder import pretrained_tokenizer
 from hypernet.generator import GeneratorConfig, ParameterGenerator, build_generator
@@ -180,8 +180,7 @@ def fit_generator(
     if not tasks:
         raise ConfigError("a generator needs at least one task to train on; name some under 'tables:'")
     claim_work(work, asdict(config))
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    quiet_lightning()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.train.seed)
         generator = untrained_generator([t.record for t in tasks], config.generator)

@@ -32,7 +32,7 @@ class TextPreprocessor:
     max_tokens: int
     """Tokens of a text, or of both texts of a pair, that are read."""
     modality: ClassVar[str] = "text"
-    training: ClassVar[Training] = Training(learning_rate=1e-3, batch_size=16)
+    training: ClassVar[Training] = Training(1e-3, 16, methods=("lora", "head"), n_held_out=1000)
 
     @classmethod
     def of(cls, columns: tuple[str, ...], base: TextBase) -> TextPreprocessor:
