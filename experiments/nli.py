@@ -29,6 +29,7 @@ from experiments.report import Row, markdown, processor, write_results
 from experiments.text_baselines import BATCH, Trained, train
 from experiments.text_kit import TextKit, from_rows, from_words, load_kit
 from experiments.text_zero_shot import SHARED, accuracy, nearest_description
+from flame.text.base import TRAINING_TOKENS
 from flame.text.tasks import TextRows, TextTask, read_text_rows, read_text_task, text_task_names
 from flame.text.training import AdapterTrainConfig, StreamConfig, train_texts
 
@@ -128,7 +129,7 @@ def trained(sets: Sets, options: argparse.Namespace, work: Path, seed: int) -> B
             place, config, data=options.data, base=options.base, rank=options.rank, only=list(sets.train), derived=0.0,
             progress=sys.stderr.isatty(), command="python -m experiments.nli",
         )  # fmt: skip
-    kit = load_kit(place, base=options.base, bf16=True)
+    kit = load_kit(place, base=options.base, max_tokens=TRAINING_TOKENS, bf16=True)
     pairs = [(sets.tasks[n], rows) for n, rows in sets.train.items()]
     n_rows = sum(len(rows) for _, rows in pairs)
     epochs = options.updates * config.tasks_a_step * options.batch / n_rows

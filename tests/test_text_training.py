@@ -69,8 +69,8 @@ def test_no_product_domain_is_split_over_roles():
 
 
 def test_no_description_of_a_held_out_task_is_trained_on(kit):
-    trained = {d for n in text_task_names("train") for d in read_text_task(kit, n).descriptions}
-    held_out = {d for n in text_task_names("held_out") for d in read_text_task(kit, n).descriptions}
+    trained = {d for n in text_task_names("train", folder=kit) for d in read_text_task(kit, n).descriptions}
+    held_out = {d for n in text_task_names("held_out", folder=kit) for d in read_text_task(kit, n).descriptions}
     assert not trained & held_out
 
 
@@ -142,20 +142,27 @@ def test_faults_of_a_data_folder_are_told(tmp_path, toy_data):
 def test_texts_sorted_by_length_come_back_in_their_order(encoder):
     texts = ["good film", "a very bad book in the film was not it", "sad", "the phone"]
     one_by_one = torch.cat([encoder.encode([t]) for t in texts])
-    torch.testing.assert_close(encoder.encode(texts, batch=2), one_by_one)
+    torch.testing.assert_close(encoder.encode(texts), one_by_one)
 
 
 def test_features_of_tokens_equal_those_of_texts_and_bfloat16_is_close(encoder, toy_base):
     texts = ["good film", "a very bad book"]
     encode = encode_with(encoder)
-    tokens = encoder.tokens(texts)
+    tokens = encoder.tokens(texts).take(slice(None))
     specs = encoder.target.static_specs()
     nothing = {s.name: torch.zeros(1, *s.shape) for s in specs}
-    exact = encode((tokens.ids, tokens.mask, tokens.segments), nothing)
+    exact = encode(tokens, nothing)
     torch.testing.assert_close(exact, encoder.encode(texts))
     rough = TextEncoder(find_base(toy_base), rank=2, bf16=True).encode(texts)
     assert rough.dtype == torch.float32
     assert torch.nn.functional.cosine_similarity(rough, exact).min() > 0.98
+
+
+def test_as_many_second_texts_as_first_ones_are_needed(encoder):
+    with pytest.raises(DataError, match="however: 2 texts and 1 second texts"):
+        encoder.tokens(["a", "b"], ["c"])
+    with pytest.raises(DataError, match="however: 0 texts"):
+        encoder.tokens([])
 
 
 # -- derived questions ---------------------------------------------------------------------------------------------

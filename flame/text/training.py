@@ -14,9 +14,10 @@ from torch import Tensor
 
 from flame.errors import CheckpointError, DataError
 from flame.files import atomic_folder, check_place, claim_work
+from flame.text.base import TRAINING_TOKENS
 from flame.text.base_models import find_base
 from flame.text.derived import derived_tasks
-from flame.text.encoding import TextEncoder, Tokens
+from flame.text.encoding import TextEncoder
 from flame.text.tasks import TextTask, read_text_rows, read_text_task, text_task_names
 from flame.timed_runs import fit_for_minutes, run_story
 from hypernet.adapters import AdapterGenerator, load_adapter_generator, save_adapter_generator
@@ -70,7 +71,7 @@ def train_texts(
     config = config or AdapterTrainConfig()
     output = check_place(output, marker=MARKER)
     work = Path(work) if work is not None else output.with_name(output.name + ".work")
-    encoder = TextEncoder(find_base(base), rank=rank, bf16=bf16)
+    encoder = TextEncoder(find_base(base), rank=rank, max_tokens=TRAINING_TOKENS, bf16=bf16)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         generator = _started(encoder, start)
@@ -119,9 +120,8 @@ def encode_with(encoder: TextEncoder) -> Encode:
     """The base model as the training sees it: inputs and adapters to features."""
 
     def encode(inputs: tuple[Tensor, ...], weights: Weights) -> Tensor:
-        ids, mask, *segments = inputs
-        encoder.model.to(ids.device)
-        return encoder.features(Tokens(ids, mask, segments[0] if segments else None), weights)
+        encoder.model.to(inputs[0].device)
+        return encoder.features(*inputs, weights=weights)
 
     return encode
 
@@ -154,8 +154,8 @@ def adapter_task(
 ) -> AdapterTask:
     """Rows of one task as tensors: features of the base model, or tokens."""
     rows = read_text_rows(data, task, split, limit=limit)
-    tokens = encoder.tokens(rows.texts, rows.pairs)
-    inputs = tuple(v for v in (tokens.ids, tokens.mask, tokens.segments) if v is not None)
+    ids, mask, segments = encoder.tokens(rows.texts, rows.pairs).take(slice(None))
+    filled = (ids, mask) if segments is None else (ids, mask, segments)
     y = rows.y
     if task.regression:
         y = (y - y.mean()) / y.std().clamp(min=1e-6)
@@ -165,8 +165,8 @@ def adapter_task(
         descriptions=encoder.embed(task.descriptions),
         words=tuple(encoder.embed(words) for words in task.words),
         y=y,
-        lengths=tokens.mask.sum(1),
-        inputs=(encoder.encode(rows.texts, rows.pairs),) if frozen else inputs,
+        lengths=mask.sum(1),
+        inputs=(encoder.encode(rows.texts, rows.pairs),) if frozen else filled,
     )
 
 
