@@ -14,7 +14,6 @@ training rows, to a model.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -27,7 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from experiments.report import processor
+from experiments.report import processor, write_results
 from experiments.text_baselines import Trained, train
 from experiments.text_kit import TextKit, from_rows, load_kit
 from experiments.text_zero_shot import CHECKPOINT
@@ -210,10 +209,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(text)
     if options.output is not None:
         story = {"generator": kit.generator.fingerprint, "rows": options.rows, "epochs": options.epochs}
-        options.output.with_suffix(".md").write_text(text, "utf8")
-        options.output.with_suffix(".json").write_text(
-            json.dumps({**story, "records": records}, indent=0) + "\n", "utf8"
-        )
+        write_results(options.output, text, {**story, "records": records})
 
 
 if __name__ == "__main__":

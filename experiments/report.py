@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -49,6 +50,12 @@ def markdown(runs: Sequence[Sequence[Row]], titles: Sequence[str]) -> str:
             cells += ["-", "-"] if seconds is None else [f"{seconds:.2f}", f"{slowest / seconds:.1f}"]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def write_results(stem: Path, text: str, story: dict[str, Any]) -> None:
+    """Write a report as `<stem>.md` and what it was made of as `<stem>.json`."""
+    stem.with_suffix(".md").write_text(text, "utf8")
+    stem.with_suffix(".json").write_text(json.dumps(story, indent=0) + "\n", "utf8")
 
 
 def processor() -> str:

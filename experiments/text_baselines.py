@@ -62,7 +62,7 @@ def train(
         for group, top in zip(optimizer.param_groups, (LEARNING_RATES[way], HEAD_RATE), strict=True):
             group["lr"] = top * (1 - i / len(plan))
         task, rows = tasks[which]
-        outputs = heads[task.name](encoder.features(tokens[task.name].take(chosen), weights))
+        outputs = heads[task.name](encoder.features(*tokens[task.name].take(chosen), weights=weights))
         optimizer.zero_grad()
         _loss(outputs, rows.y[chosen], rows.y, task).backward()
         nn.utils.clip_grad_norm_([*learned, *of_heads], 1.0)

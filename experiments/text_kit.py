@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from flame.errors import CheckpointError
+from flame.text.base import MAX_TOKENS
 from flame.text.base_models import find_base
 from flame.text.encoding import TextEncoder
 from flame.text.tasks import TextRows, TextTask
@@ -49,8 +50,8 @@ class TextKit:
         return found
 
 
-def load_kit(folder: str | Path, *, base: str = "minilm", bf16: bool = False) -> TextKit:
-    """A generator's folder with its base model.
+def load_kit(folder: str | Path, *, base: str = "minilm", max_tokens: int = MAX_TOKENS, bf16: bool = False) -> TextKit:
+    """A generator's folder with its base model; `max_tokens`: where texts are cut, as in the product if not given.
 
     Raises:
         CheckpointError: if the generator fits another base model.
@@ -58,7 +59,7 @@ def load_kit(folder: str | Path, *, base: str = "minilm", bf16: bool = False) ->
     generator = load_adapter_generator(folder)
     rank, alpha = generator.base["rank"], generator.base["alpha"]
     found = find_base(base)
-    encoder = TextEncoder(found, rank=rank, alpha=alpha, max_tokens=generator.base["max_tokens"], bf16=bf16)
+    encoder = TextEncoder(found, rank=rank, alpha=alpha, max_tokens=max_tokens, bf16=bf16)
     if found.sha256 != generator.base["sha256"]:
         raise CheckpointError(f"{folder} holds a generator for {generator.base['name']!r}, however: {base!r}")
     untrained = AdapterGenerator(generator.specs, generator.d_words, generator.d_feature, generator.config).eval()

@@ -13,7 +13,6 @@ the description and another draw of labelled texts; test rows are the same for a
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections import defaultdict
@@ -26,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from experiments.report import processor
+from experiments.report import processor, write_results
 from experiments.text_kit import TextKit, from_rows, from_words, load_kit
 from flame.text.tasks import TextRows, TextTask, read_text_rows, read_text_task, text_task_names
 
@@ -222,10 +221,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(text)
     if options.output is not None:
         story = {"generator": kit.generator.fingerprint, "rows": options.rows, "shots": options.shots}
-        options.output.with_suffix(".md").write_text(text, "utf8")
-        options.output.with_suffix(".json").write_text(
-            json.dumps({**story, "records": records}, indent=0) + "\n", "utf8"
-        )
+        write_results(options.output, text, {**story, "records": records})
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """The generator of adapters and classifiers: what it does untrained, its symmetries, its solve, and its folder."""
 
 import json
+import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -248,6 +250,27 @@ def test_both_losses_reach_every_learned_part(shaken):
     assert {name for name, p in shaken.named_parameters() if p.grad is None or not p.grad.any()} == set()
 
 
+def test_a_description_makes_an_adapter_faint_or_strong(shaken):
+    z = shaken.latent(torch.randn(2, D))
+    with torch.no_grad():
+        shaken.gates.weight.zero_()
+        shaken.gates.bias.zero_()
+        plain = shaken.adapters(z)
+        shaken.gates.bias.fill_(-0.5)
+    factor = math.exp(-3.0 * math.tanh(0.5 / 3.0))
+    for name, value in shaken.adapters(z).items():
+        torch.testing.assert_close(value, factor * plain[name])
+
+
+def test_mute_labels_leave_the_solve_to_the_labelled_rows(shaken):
+    batch = draw_batch(toy_task(), StreamConfig(mute=1.0), torch.Generator().manual_seed(0))
+    assert batch.mute
+    other = replace(batch, words=batch.words.flip(1))
+    (zero, few, _), (zero_other, few_other, _) = (batch_losses(shaken, b, None) for b in (batch, other))
+    assert few == few_other
+    assert zero != zero_other
+
+
 def test_a_rows_change_is_nothing_where_all_labels_change_alike(untrained):
     with torch.no_grad():
         untrained.label_head.out.bias.fill_(2.0)
@@ -277,6 +300,19 @@ def test_a_saved_generator_says_the_same_and_states_base_and_tasks(shaken, tmp_p
     card = (tmp_path / "g" / "README.md").read_text("utf8")
     assert "sst2 (research use)" in card
     assert "somebody/base" in card
+
+
+def test_a_folder_from_before_gates_writes_what_it_wrote(shaken, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    with torch.no_grad():
+        for value in shaken.gates.parameters():
+            value.zero_()
+    save_adapter_generator(shaken.half().float(), tmp_path)
+    tensors = {k: v for k, v in load_file(tmp_path / "model.safetensors").items() if not k.startswith("gates.")}
+    save_file(tensors, tmp_path / "model.safetensors")
+    z = shaken.latent(torch.randn(1, D))
+    torch.testing.assert_close(load_adapter_generator(tmp_path).adapters(z), shaken.adapters(z))
 
 
 def test_it_is_stored_in_half_precision_without_a_pickle(untrained, tmp_path):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from flame.errors import CheckpointError, DataError, FlameError
+from flame.errors import CheckpointError, FlameError
 from flame.metadata import Metadata
 from flame.text import base_models
 from flame.text.base_models import (
@@ -21,8 +21,8 @@ from flame.text.base_models import (
     find_base,
     load_tokenizer,
     text_target,
-    tokenize_texts,
 )
+from flame.text.token_rows import tokenized
 from targets.text import text_forward
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b", "c", "d", "good", "bad", "film", "was", "the", "very"]
@@ -183,7 +183,8 @@ def test_minilm_is_adapted_and_an_adapter_of_zeros_leaves_its_sentence_vectors(m
     target = text_target(minilm)
     metadata = Metadata(task="seq_cls", out_dim=2, arch="bert-base-uncased")
     model, tokenizer = target.build(metadata), load_tokenizer(minilm)
-    ids, mask, segments = tokenize_texts(tokenizer, ["A dog barks.", "A puppy is barking.", "Shares fell on Monday."])
+    texts = ["A dog barks.", "A puppy is barking.", "Shares fell on Monday."]
+    ids, mask, segments = tokenized(tokenizer, texts, None, max_tokens=32).take(slice(None))
     weights = {s.name: torch.zeros(1, *s.shape) for s in (*target.static_specs(), *target.dynamic_specs(metadata))}
     weights["classifier.weight"] += torch.randn(1, 2, 384)
     with torch.no_grad():
@@ -200,20 +201,12 @@ def test_minilm_is_adapted_and_an_adapter_of_zeros_leaves_its_sentence_vectors(m
 
 def test_texts_and_pairs_of_texts_become_ids_masks_and_segments(folder):
     tokenizer = load_tokenizer(find_base(str(folder)))
-    ids, mask, _ = tokenize_texts(tokenizer, ["a b", "the film was very good"])
+    ids, mask, _ = tokenized(tokenizer, ["a b", "the film was very good"], None, max_tokens=32).take(slice(None))
     assert ids.shape == mask.shape == (2, 7)
     assert mask.sum(1).tolist() == [4, 7]
-    ids, mask, segments = tokenize_texts(tokenizer, ["a b c d"], ["good"], max_tokens=6)
+    ids, mask, segments = tokenized(tokenizer, ["a b c d"], ["good"], max_tokens=6).take(slice(None))
     assert tokenizer.convert_ids_to_tokens(ids[0]) == ["[CLS]", "a", "b", "[SEP]", "good", "[SEP]"]
     assert segments is None or segments.tolist() == [[0, 0, 0, 0, 1, 1]]
-
-
-def test_as_many_second_texts_as_first_ones_are_needed(folder):
-    tokenizer = load_tokenizer(find_base(str(folder)))
-    with pytest.raises(DataError, match="however: 2 texts and 1 second texts"):
-        tokenize_texts(tokenizer, ["a", "b"], ["c"])
-    with pytest.raises(DataError, match="however: 0 texts"):
-        tokenize_texts(tokenizer, [])
 
 
 def test_a_tokenizer_with_more_pieces_than_the_embedding_has_rows_is_refused(folder):

@@ -4,9 +4,9 @@ import json
 
 import pytest
 import torch
-from text_toys import toy_base_fixture, toy_data_fixture, toy_generator_fixture
+from text_toys import LABELS, toy_base_fixture, toy_data_fixture, toy_generator_fixture, write_task
 
-from experiments import glue, text_zero_shot
+from experiments import glue, nli, text_zero_shot
 from experiments.text_baselines import train
 from experiments.text_kit import from_rows, from_words, load_kit
 from flame.errors import CheckpointError
@@ -111,3 +111,42 @@ def test_measures_are_those_of_glue(toy_data):
     numbers = task.__class__(**{**vars(task), "labels": ()})
     assert glue.scores(numbers, torch.tensor([[1.0], [2.0], [4.0]]), torch.tensor([1.0, 2.0, 3.0]))["spearman"] == 1.0
     assert glue.scores(numbers, torch.ones(3, 1), torch.tensor([1.0, 2.0, 3.0]))["pearson"] == 0.0
+
+
+THREE = ["entailment", "neutral", "contradiction"]
+
+
+@pytest.fixture
+def inference(tmp_path, monkeypatch):
+    """Folder of two sets to train on and two that stay unseen."""
+    for name in ("snli", "glue_mnli"):
+        monkeypatch.setitem(LABELS, name, THREE)
+    folder = tmp_path / "inference"
+    write_task(folder, "glue_rte", {"train": 60, "dev": 24})
+    write_task(folder, "superglue_cb", {"train": 30, "dev": 24})
+    write_task(folder, "snli", {"train": 60, "dev": 24, "test": 24})
+    write_task(folder, "glue_mnli", {"train": 30, "dev": 24, "test_matched": 24, "test_mismatched": 12})
+    return folder
+
+
+def test_a_quick_run_of_inference_keeps_seen_and_unseen_sets_apart(inference, toy_base, tmp_path, capsys):
+    options = ["--data", str(inference), "--base", toy_base, "--rank", "2", "--batch", "8", "--quick"]
+    work = ["--work", str(tmp_path / "w"), "--output", str(tmp_path / "n")]
+    nli.main([*options, *work])
+    text = (tmp_path / "n.md").read_text("utf8")
+    assert text in capsys.readouterr().out
+    unseen, seen = text.split("Seen:")
+    assert "|  | cb | mnli | mnli mismatched | Average |" in unseen
+    assert "|  | snli | rte | Average |" in seen
+    records = json.loads((tmp_path / "n.json").read_text("utf8"))["records"]
+    assert len({r["method"] for r in records}) == 9
+    assert len(records) == 9 * 5
+    story = json.loads((tmp_path / "w" / "nli-0" / "config.json").read_text("utf8"))["provenance"]
+    assert [t["name"] for t in story["tasks"]] == ["snli", "glue_rte"]  # nothing of what is called unseen
+    assert story["runs"][0]["updates"] == 6
+
+
+def test_an_unseen_set_is_answered_by_the_head_of_a_set_with_its_answers(inference, tmp_path):
+    sets = nli.read(nli.arguments(["--data", str(inference)]))
+    assert [sets.head(n) for n in sets.tasks] == ["snli", "glue_rte", "snli", "snli", "snli"]
+    assert len(sets.test["glue_mnli mismatched"]) == 12

@@ -14,8 +14,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from text_fixtures import BAD, GOOD, LABELS, SHAPES, TEXTS, base_fixture, bases_fixture, stirred_generator  # noqa: F401
+from typer.testing import CliRunner
 
 from flame import GeneratedModel, generate_model, load
+from flame.cli import app
 from flame.errors import CheckpointError, ConfigError
 
 PAIRS = pd.DataFrame({"premise": GOOD + GOOD, "hypothesis": GOOD[::-1] + BAD}).assign(
@@ -203,6 +205,16 @@ def test_where_transformers_has_no_form_for_a_model_the_message_says_what_can_be
     with pytest.raises(ConfigError, match=r"pooling 'mean' has no plain transformers folder: .* save the adapter"):
         written(bases["bert-mean"]).save(tmp_path / "m", merged=True)
     assert not (tmp_path / "m").exists()
+
+
+def test_the_command_writes_a_merged_folder_and_wants_to_know_where(bases, tmp_path):
+    rows, place = tmp_path / "rows.csv", tmp_path / "m"
+    pd.DataFrame({"text": TEXTS, "label": LABELS}).to_csv(rows, index=False)
+    options = ["generate", str(rows), "--target", "label", "--base-model", bases["bert-pooler"], "--merged"]
+    assert CliRunner().invoke(app, [*options, "--output", str(place)]).exit_code == 0
+    assert json.loads((place / "config.json").read_text("utf8"))["architectures"] == ["BertForSequenceClassification"]
+    with pytest.raises(ConfigError, match="add --output FOLDER"):
+        CliRunner().invoke(app, options, catch_exceptions=False)
 
 
 def test_a_table_is_not_merged(tmp_path):

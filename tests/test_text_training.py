@@ -13,9 +13,18 @@ from typer.testing import CliRunner
 from flame.cli import app
 from flame.errors import CheckpointError, ConfigError, DataError
 from flame.text.base_models import find_base
+from flame.text.derived import derived_tasks
 from flame.text.encoding import TextEncoder
 from flame.text.tasks import ROLES, described, read_text_rows, read_text_task, text_task_names
-from flame.text.training import adapter_task, check_batches, encode_with, scores_of, train_texts, training_tasks
+from flame.text.training import (
+    adapter_task,
+    check_batches,
+    encode_with,
+    scores_of,
+    shuffled,
+    train_texts,
+    training_tasks,
+)
 from hypernet.adapters import load_adapter_generator
 from hypernet.adapters.objective import batch_losses
 from hypernet.adapters.stream import AdapterStream, AdapterTask, StreamConfig
@@ -60,8 +69,8 @@ def test_no_product_domain_is_split_over_roles():
 
 
 def test_no_description_of_a_held_out_task_is_trained_on(kit):
-    trained = {d for n in text_task_names("train") for d in read_text_task(kit, n).descriptions}
-    held_out = {d for n in text_task_names("held_out") for d in read_text_task(kit, n).descriptions}
+    trained = {d for n in text_task_names("train", folder=kit) for d in read_text_task(kit, n).descriptions}
+    held_out = {d for n in text_task_names("held_out", folder=kit) for d in read_text_task(kit, n).descriptions}
     assert not trained & held_out
 
 
@@ -133,23 +142,99 @@ def test_faults_of_a_data_folder_are_told(tmp_path, toy_data):
 def test_texts_sorted_by_length_come_back_in_their_order(encoder):
     texts = ["good film", "a very bad book in the film was not it", "sad", "the phone"]
     one_by_one = torch.cat([encoder.encode([t]) for t in texts])
-    torch.testing.assert_close(encoder.encode(texts, batch=2), one_by_one)
+    torch.testing.assert_close(encoder.encode(texts), one_by_one)
 
 
 def test_features_of_tokens_equal_those_of_texts_and_bfloat16_is_close(encoder, toy_base):
     texts = ["good film", "a very bad book"]
     encode = encode_with(encoder)
-    tokens = encoder.tokens(texts)
+    tokens = encoder.tokens(texts).take(slice(None))
     specs = encoder.target.static_specs()
     nothing = {s.name: torch.zeros(1, *s.shape) for s in specs}
-    exact = encode((tokens.ids, tokens.mask, tokens.segments), nothing)
+    exact = encode(tokens, nothing)
     torch.testing.assert_close(exact, encoder.encode(texts))
     rough = TextEncoder(find_base(toy_base), rank=2, bf16=True).encode(texts)
     assert rough.dtype == torch.float32
     assert torch.nn.functional.cosine_similarity(rough, exact).min() > 0.98
 
 
+def test_as_many_second_texts_as_first_ones_are_needed(encoder):
+    with pytest.raises(DataError, match="however: 2 texts and 1 second texts"):
+        encoder.tokens(["a", "b"], ["c"])
+    with pytest.raises(DataError, match="however: 0 texts"):
+        encoder.tokens([])
+
+
+# -- derived questions ---------------------------------------------------------------------------------------------
+
+
+def many_labels(task, made):
+    """A task of eight subjects, and another one whose texts come from elsewhere."""
+    topics = tuple((f"topic {i}",) for i in range(8))
+    eight = replace(task, name="clinc150", kind="intent", labels=tuple("abcdefgh"), words=topics)
+    rows = AdapterTask(**{**vars(made), "name": "clinc150", "y": torch.arange(len(made.y)) % 8})
+    return [eight, task], [rows, made]
+
+
+@pytest.fixture
+def questions(encoder, toy_data):
+    task = read_text_task(toy_data, "mr")
+    made = adapter_task(toy_data, task, "train", encoder, 60, frozen=False)
+    tasks, rows = many_labels(task, made)
+    # As often as the rows of this toy allow.
+    more = [AdapterTask(**{**vars(r), "y": r.y.repeat(4), "lengths": r.lengths.repeat(4),
+            "inputs": tuple(v.repeat(4, 1) for v in r.inputs)}) for r in rows]  # fmt: skip
+    return more, {t.name: t for t in derived_tasks(tasks, more, encoder, part=0.4)}
+
+
+def test_derived_questions_get_their_part_of_the_batches(questions):
+    rows, found = questions
+    total = sum(t.share for t in found.values())
+    assert total / (total + sum(t.share for t in rows)) == pytest.approx(0.4)
+
+
+def test_a_subject_is_asked_against_all_others_on_the_same_rows(questions):
+    rows, found = questions
+    asked = found["clinc150: topic 3"]
+    assert torch.equal(asked.y == 1, rows[0].y == 3)
+    assert asked.inputs[0].data_ptr() == rows[0].inputs[0].data_ptr()
+    assert len(asked.descriptions) == 4
+
+
+def test_a_subset_of_labels_leaves_the_other_rows_out(questions):
+    rows, found = questions
+    asked = found["clinc150: subset 0"]
+    k = len(asked.words)
+    assert 2 <= k <= 6
+    assert len(rows[0].y[asked.y >= 0].unique()) == k
+    batch = AdapterStream([asked], StreamConfig(rows=8, support=(2, 4))).batch(0)
+    assert batch.words.shape[1] == k
+
+
+def test_one_opinion_is_asked_from_both_sides_where_it_is_known(questions):
+    rows, found = questions
+    good, bad = found["pool: Is the review positive?"], found["pool: Is the review negative?"]
+    assert (good.y[240:] == -1).all()  # requests to an assistant have no sentiment
+    assert torch.equal(good.y[:240], rows[1].y)
+    assert torch.equal(good.y[:240], 1 - bad.y[:240])
+    assert torch.equal(good.words[1], bad.words[1])
+
+
 # -- training ------------------------------------------------------------------------------------------------------
+
+
+def test_shuffled_descriptions_are_those_of_other_batches_and_nothing_else_changes(toy_data, encoder):
+    batches = check_batches(toy_data, encoder, ["mr", "glue_rte"], frozen=True)
+    wrong = shuffled(batches)
+    assert torch.equal(wrong[0].description, batches[2].description)
+    assert not torch.equal(wrong[0].description, batches[0].description)
+    assert torch.equal(wrong[0].inputs[0], batches[0].inputs[0])
+
+
+def test_a_run_on_some_tasks_looks_at_no_others(tmp_path, toy_data, toy_base):
+    made = run(tmp_path / "g", toy_data, toy_base, only=["mr"], derived=0.0)
+    assert [t["name"] for t in made.provenance["tasks"]] == ["mr"]
+    assert set(made.provenance["runs"][0]["development_rows"]["after"]) == {"train"}
 
 
 def test_small_kinds_of_tasks_get_more_batches_than_their_rows_ask_for(encoder, toy_data):
@@ -185,7 +270,8 @@ def test_a_run_leaves_a_checkpoint_with_its_story(toy_generator, toy_base):
     assert {t["name"] for t in story["tasks"]} == {"mr", "glue_sst2", "glue_rte", "glue_stsb"}
     assert {t["licence"] for t in story["tasks"]} == {"CC0 (made up)"}
     assert story["runs"][0]["updates"] == 4
-    assert set(story["runs"][0]["development_rows"]["after"]) == {"train", "select"}
+    scores = story["runs"][0]["development_rows"]
+    assert set(scores["after"]) == set(scores["after, shuffled descriptions"]) == {"train", "select"}
     assert generator.base["sha256"] == find_base(toy_base).sha256
     assert (generator.base["rank"], generator.base["pooling"]) == (2, "mean")
     assert sum(p.stat().st_size for p in toy_generator.iterdir()) < 5 * 2**20
@@ -222,7 +308,7 @@ def test_a_folder_without_training_tasks_is_refused(tmp_path, toy_base):
 
 def test_development_rows_are_scored_alike_each_time(encoder, toy_data, toy_generator):
     generator = load_adapter_generator(toy_generator)
-    scores = [scores_of(generator, check_batches(toy_data, encoder, "select", frozen=True), None) for _ in range(2)]
+    scores = [scores_of(generator, check_batches(toy_data, encoder, ["cr"], frozen=True), None) for _ in range(2)]
     assert scores[0] == scores[1]
     assert 0 <= scores[0]["words"] <= 1
 

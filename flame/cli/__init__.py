@@ -31,7 +31,7 @@ from flame.cli.pictures import train_images
 from flame.cli.prior import prior
 from flame.cli.shipping import export, package, push, serve
 from flame.cli.training import pretrain, train, train_texts
-from flame.errors import FlameError
+from flame.errors import ConfigError, FlameError
 
 app = typer.Typer(
     name="flame",
@@ -79,6 +79,9 @@ def generate(
     base_model: BaseModel = None,
     picture_generator: PictureGenerator = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder to save the model in.")] = None,
+    merged: Annotated[
+        bool, typer.Option("--merged", help="Save a plain transformers folder, base model included; texts only.")
+    ] = False,
     checkpoint: Checkpoint = None,
     llm: LLM = None,
     base_url: BaseURL = None,
@@ -98,6 +101,8 @@ def generate(
     from flame.api import DEFAULT_CHECKPOINT, preview_prompt
 
     checkpoint = checkpoint or DEFAULT_CHECKPOINT
+    if merged and output is None:
+        raise ConfigError("--merged says how a model is saved, however no folder is named; add --output FOLDER")
     if show_prompt:
         silent = silent_writer(rows=rows)
         typer.echo(preview_prompt(description, data, silent, target=target, checkpoint=checkpoint))
@@ -116,7 +121,7 @@ def generate(
             writer=writer,
         )
         if output is not None:
-            model.save(output)
+            model.save(output, merged=merged)
     extra = {"saved_to": str(output)} if output else {}
     show(story(model) | extra | ({"language_model": asdict(endpoint.ledger)} if endpoint else {}), as_json)
 

@@ -83,6 +83,12 @@ def train_texts(
     learning_rate: Annotated[float, typer.Option(min=1e-6, max=1.0)] = 1e-3,
     rows: Annotated[int, typer.Option(min=8, help="Rows of one task a step.")] = 32,
     tasks: Annotated[int, typer.Option(min=1, help="Tasks a step.")] = 2,
+    derived: Annotated[
+        float, typer.Option(min=0.0, max=0.9, help="Part of the batches that ask another question of the same texts.")
+    ] = 0.4,
+    mute: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Part of the few-shot batches whose labels say nothing.")
+    ] = 0.25,
     bf16: Annotated[bool, typer.Option(help="Run the base model in bfloat16.")] = True,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = 1,
     as_json: Json = False,
@@ -104,13 +110,24 @@ def train_texts(
         frozen=frozen,
         tasks_a_step=tasks,
         learning_rate=learning_rate,
-        stream=StreamConfig(rows=rows, support=(4, max(4, rows // 2))),
+        stream=StreamConfig(rows=rows, support=(4, max(4, rows // 2)), mute=mute),
     )
     # The folders of data and checkpoint are left out: they are those of one machine.
     options = {"--seed": seed, "--learning-rate": learning_rate, "--rows": rows, "--tasks": tasks}
+    options |= {"--derived": derived, "--mute": mute}
     command = f"flame train-texts {output.name} --data DATA --minutes {minutes:g}" + " --frozen" * frozen
     command += "".join(f" {name} {value}" for name, value in options.items())
     command += "" if start is None else f" --start {start.name}"
     command += "" if bf16 else " --no-bf16"
-    generator = run(output, config, data=data, base=base, start=start, bf16=bf16, progress=not as_json, command=command)
+    generator = run(
+        output,
+        config,
+        data=data,
+        base=base,
+        start=start,
+        derived=derived,
+        bf16=bf16,
+        progress=not as_json,
+        command=command,
+    )
     show({"saved_to": str(output), **generator.provenance["runs"][-1]["development_rows"]["after"]}, as_json)

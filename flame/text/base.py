@@ -23,6 +23,9 @@ from targets.text import TextConfig, TextModel, TextTarget, load_base
 
 MAX_TOKENS = 128
 """Tokens of a text, or of both texts of a pair, that are read."""
+TRAINING_TOKENS = 64
+"""The same while a generator is trained, to save time: half of most product reviews, all of most other texts. Its
+adapters read twice as much just as well (film reviews: better), so models are not cut there."""
 RANK, ALPHA = 8, 16.0
 """Of adapters, where no trained generator says otherwise."""
 _ARCHES: dict[str, Arch] = {
@@ -88,6 +91,15 @@ def load_text_base(name: str, *, config: TextConfig | None = None, sha256: str |
     return TextBase(base, target, *_loaded(base, target.config.pooling))
 
 
+def fresh_text_base(base: BaseModel, target: TextTarget) -> TextBase:
+    """A base model of its own, which may be moved to another device; nothing is kept.
+
+    Raises:
+        CheckpointError: if it is not readable.
+    """
+    return TextBase(base, target, *_read(base, target.config.pooling))
+
+
 def _changed(name: str) -> int:
     """When the weights of a local folder were last written, so that others in their place are noticed; 0 elsewhere."""
     file = Path(name) / WEIGHTS
@@ -104,6 +116,10 @@ def _found(name: str, changed: int) -> BaseModel:
 
 @lru_cache(maxsize=4)
 def _loaded(base: BaseModel, pooling: str) -> tuple[nn.Module, Any]:
+    return _read(base, pooling)
+
+
+def _read(base: BaseModel, pooling: str) -> tuple[nn.Module, Any]:
     with _quiet():
         tokenizer = load_tokenizer(base)
         return load_base(base.folder, pooling=pooling).requires_grad_(False).eval(), tokenizer

@@ -8,17 +8,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flame.errors import CheckpointError, DataError
+from flame.errors import CheckpointError
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from targets.text import TextTarget
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
@@ -194,24 +191,3 @@ def load_tokenizer(base: BaseModel) -> Any:
             f"however: {len(tokenizer)}; take the tokenizer that was published with the model"
         )
     return tokenizer
-
-
-def tokenize_texts(
-    tokenizer: Any, texts: Sequence[str], pairs: Sequence[str] | None = None, *, max_tokens: int = 128
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Token ids, mask and segments of texts or of pairs of texts; the longer text of a pair is cut first.
-
-    Shape:
-        -> ids (n, t), mask (n, t), segments (n, t) or None, t <= max_tokens
-
-    Raises:
-        DataError: if there are no texts, or not as many second texts as first ones.
-    """
-    if not len(texts) or (pairs is not None and len(pairs) != len(texts)):
-        raise DataError(
-            f"expected at least one text, and as many second texts as first ones, however: {len(texts)} texts"
-            + ("" if pairs is None else f" and {len(pairs)} second texts")
-        )
-    second = None if pairs is None else list(pairs)
-    out = tokenizer(list(texts), second, padding=True, truncation=True, max_length=max_tokens, return_tensors="pt")
-    return out["input_ids"], out["attention_mask"], out.get("token_type_ids")

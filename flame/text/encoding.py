@@ -1,4 +1,4 @@
-"""Texts to features of a base model, with or without generated adapters, and words to embeddings.
+"""Texts to features of a base model, with or without generated adapters, and words to embeddings: what training needs.
 
 Shape letters: n = texts, t = tokens, p = features.
 """
@@ -7,53 +7,40 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from flame.metadata import Metadata
-from flame.text.base_models import BaseModel, load_tokenizer, text_target, tokenize_texts
+from flame.errors import DataError
+from flame.finetune import run_module
+from flame.text.base import ALPHA, MAX_TOKENS, RANK, fresh_text_base
+from flame.text.base_models import BaseModel, text_target
+from flame.text.token_rows import TokenRows, tokenized
 from targets import Weights
 from targets.lora import live_adapters
 from targets.text import TextModel, TextTarget
-
-MAX_TOKENS = 64
-"""Where training and the experiments cut texts: half of the words of most product reviews, all of most other texts."""
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """Tokenised texts, padded to the longest."""
-
-    ids: Tensor
-    """(n, t)"""
-    mask: Tensor
-    """(n, t)"""
-    segments: Tensor | None
-    """(n, t), 1 in the second text of a pair; None where the encoder tells none."""
-
-    def take(self, rows: Tensor) -> Tokens:
-        """Some of the texts, cut to the longest of them."""
-        mask = self.mask[rows]
-        t = int(mask.sum(1).max())
-        segments = None if self.segments is None else self.segments[rows, :t]
-        return Tokens(self.ids[rows, :t], mask[:, :t], segments)
 
 
 class TextEncoder:
     """A frozen base model with its tokenizer."""
 
     def __init__(
-        self, base: BaseModel, *, rank: int = 8, alpha: float = 16.0, max_tokens: int = MAX_TOKENS, bf16: bool = False
+        self,
+        base: BaseModel,
+        *,
+        rank: int = RANK,
+        alpha: float = ALPHA,
+        max_tokens: int = MAX_TOKENS,
+        bf16: bool = False,
     ) -> None:
         """`bf16`: compute in bfloat16 where that is faster; features are float32 in either case."""
         self.base = base
         self.target: TextTarget = text_target(base, rank=rank, alpha=alpha)
-        shape = Metadata(task="seq_cls", out_dim=2, arch="distilbert-base-uncased")
-        self.model: TextModel = self.target.build(shape).requires_grad_(False)
-        self.tokenizer: Any = load_tokenizer(base)
+        loaded = fresh_text_base(base, self.target)
+        self.model = TextModel(loaded.encoder, out_dim=1, config=self.target.config).requires_grad_(False).eval()
+        self.tokenizer: Any = loaded.tokenizer
         self.max_tokens = min(max_tokens, base.max_tokens)
         self.bf16 = bf16
         self._known: dict[str, Tensor] = {}
@@ -73,33 +60,32 @@ class TextEncoder:
             "max_tokens": self.max_tokens,
         }
 
-    def tokens(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> Tokens:
+    def tokens(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> TokenRows:
         """Tokenise texts or pairs of texts.
 
         Raises:
-            DataError: if there are none.
+            DataError: if there are none, or not as many second texts as first ones.
         """
-        return Tokens(*tokenize_texts(self.tokenizer, texts, pairs, max_tokens=self.max_tokens))
+        if not len(texts) or (pairs is not None and len(pairs) != len(texts)):
+            second = "" if pairs is None else f" and {len(pairs)} second texts"
+            wanted = "at least one text, and as many second texts as first ones"
+            raise DataError(f"expected {wanted}, however: {len(texts)} texts{second}")
+        return tokenized(self.tokenizer, texts, pairs, max_tokens=self.max_tokens)
 
-    def features(self, tokens: Tokens, weights: Weights | None = None) -> Tensor:
+    def features(
+        self, ids: Tensor, mask: Tensor, segments: Tensor | None = None, *, weights: Weights | None = None
+    ) -> Tensor:
         """One vector a text; `weights`: adapters of one model, through which gradients flow.
 
         Shape:
-            -> (n, p)
+            ids, mask and segments (n, t) -> (n, p)
         """
         adapted = nullcontext() if weights is None else live_adapters(self.model.base, weights, self.target.config.lora)
-        device = tokens.ids.device
-        with torch.autocast(device.type, torch.bfloat16, enabled=self.bf16), adapted:
-            return self.model.features(tokens.ids, tokens.mask, tokens.segments).float()
+        with torch.autocast(ids.device.type, torch.bfloat16, enabled=self.bf16), adapted:
+            return self.model.features(ids, mask, segments).float()
 
-    @torch.inference_mode()
     def encode(
-        self,
-        texts: Sequence[str],
-        pairs: Sequence[str] | None = None,
-        *,
-        weights: Weights | None = None,
-        batch: int = 64,
+        self, texts: Sequence[str], pairs: Sequence[str] | None = None, *, weights: Weights | None = None
     ) -> Tensor:
         """Features of many texts, those of like length together.
 
@@ -109,10 +95,7 @@ class TextEncoder:
         Raises:
             DataError: if there are none.
         """
-        tokens = self.tokens(texts, pairs)
-        order = tokens.mask.sum(1).argsort()
-        parts = [self.features(tokens.take(rows), weights) for rows in order.split(batch)]
-        return torch.cat(parts)[order.argsort()].clone()
+        return run_module(partial(self.features, weights=weights), self.tokens(texts, pairs)).clone()
 
     def embed(self, words: Sequence[str]) -> Tensor:
         """Embeddings of descriptions or label words by the base model alone; kept, as few of them come often.

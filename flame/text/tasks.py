@@ -82,7 +82,7 @@ def text_task_names(role: str | None = None, *, folder: str | Path | None = None
     """The tasks of a role, or all of them; with a data folder, those that lie in it.
 
     >>> "banking77" in text_task_names("held_out"), len(text_task_names())
-    (True, 48)
+    (True, 51)
     """
     names = [name for name, task in _words()["tasks"].items() if role in (None, task["role"])]
     return names if folder is None else [n for n in names if (Path(folder) / "text" / n / "task.json").is_file()]

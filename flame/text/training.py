@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,10 @@ from torch import Tensor
 
 from flame.errors import CheckpointError, DataError
 from flame.files import atomic_folder, check_place, claim_work
+from flame.text.base import TRAINING_TOKENS
 from flame.text.base_models import find_base
-from flame.text.encoding import TextEncoder, Tokens
+from flame.text.derived import derived_tasks
+from flame.text.encoding import TextEncoder
 from flame.text.tasks import TextTask, read_text_rows, read_text_task, text_task_names
 from flame.timed_runs import fit_for_minutes, run_story
 from hypernet.adapters import AdapterGenerator, load_adapter_generator, save_adapter_generator
@@ -40,6 +42,8 @@ def train_texts(
     start: str | Path | None = None,
     work: str | Path | None = None,
     rank: int = 8,
+    only: Sequence[str] | None = None,
+    derived: float = 0.4,
     bf16: bool = True,
     progress: bool = True,
     command: str = "flame.text.training.train_texts(...)",
@@ -55,6 +59,8 @@ def train_texts(
         base: the model that adapters are written for.
         start: folder of a checkpoint to continue from; None = from nothing.
         work: folder for the log and the resume file; `<output>.work` if not given.
+        only: train on these tasks alone, and look at no others.
+        derived: part of the batches that ask another question of the same rows; see `flame.text.derived`.
         bf16: run the base model in bfloat16.
 
     Raises:
@@ -65,27 +71,33 @@ def train_texts(
     config = config or AdapterTrainConfig()
     output = check_place(output, marker=MARKER)
     work = Path(work) if work is not None else output.with_name(output.name + ".work")
-    encoder = TextEncoder(find_base(base), rank=rank, bf16=bf16)
+    encoder = TextEncoder(find_base(base), rank=rank, max_tokens=TRAINING_TOKENS, bf16=bf16)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         generator = _started(encoder, start)
-    claim_work(work, {"config": asdict(config), "start": generator.fingerprint, "base": generator.base, "bf16": bf16})
-    tasks = [read_text_task(data, name) for name in text_task_names("train", folder=data)]
+    run = {"config": asdict(config), "start": generator.fingerprint, "base": generator.base}
+    claim_work(work, {**run, "only": only, "derived": derived, "bf16": bf16})
+    names = text_task_names("train", folder=data) if only is None else list(only)
+    tasks = [read_text_task(data, name) for name in names]
     if not tasks:
         raise DataError(f"{data} holds no training task; give the folder that holds text/<task>/task.json")
     encode = None if config.frozen else encode_with(encoder)
-    checks = {role: check_batches(data, encoder, role, frozen=config.frozen) for role in ("train", "select")}
+    looked = {"train": names} | ({"select": text_task_names("select", folder=data)} if only is None else {})
+    checks = {role: check_batches(data, encoder, found, frozen=config.frozen) for role, found in looked.items()}
     before = {name: value.clone() for name, value in generator.state_dict().items()}
     earlier = {role: scores_of(generator, found, encode) for role, found in checks.items()}
     rows = training_tasks(data, tasks, encoder, frozen=config.frozen)
+    rows += derived_tasks(tasks, rows, encoder, part=derived)
     module = AdapterModule(generator.train(), config, rows, encode)
     fit_for_minutes(module, work, progress=progress)
     generator.cpu().eval()
     later, kept = {role: scores_of(generator, found, encode) for role, found in checks.items()}, False
+    misled = {role: scores_of(generator, shuffled(found), encode) for role, found in checks.items()}
     if not _loss(later) <= _loss(earlier):  # numbers that are not finite are not better
         generator.load_state_dict(before)
         kept = True
-    generator.provenance = _story(generator, config, tasks, module, earlier, later, kept, command)
+    scores = {"before": earlier, "after": later, "after, shuffled descriptions": misled}
+    generator.provenance = _story(generator, config, tasks, module, scores, kept, command)
     with atomic_folder(output, marker=MARKER) as folder:
         save_adapter_generator(generator, folder)
     return load_adapter_generator(output)
@@ -108,9 +120,8 @@ def encode_with(encoder: TextEncoder) -> Encode:
     """The base model as the training sees it: inputs and adapters to features."""
 
     def encode(inputs: tuple[Tensor, ...], weights: Weights) -> Tensor:
-        ids, mask, *segments = inputs
-        encoder.model.to(ids.device)
-        return encoder.features(Tokens(ids, mask, segments[0] if segments else None), weights)
+        encoder.model.to(inputs[0].device)
+        return encoder.features(*inputs, weights=weights)
 
     return encode
 
@@ -143,8 +154,8 @@ def adapter_task(
 ) -> AdapterTask:
     """Rows of one task as tensors: features of the base model, or tokens."""
     rows = read_text_rows(data, task, split, limit=limit)
-    tokens = encoder.tokens(rows.texts, rows.pairs)
-    inputs = tuple(v for v in (tokens.ids, tokens.mask, tokens.segments) if v is not None)
+    ids, mask, segments = encoder.tokens(rows.texts, rows.pairs).take(slice(None))
+    filled = (ids, mask) if segments is None else (ids, mask, segments)
     y = rows.y
     if task.regression:
         y = (y - y.mean()) / y.std().clamp(min=1e-6)
@@ -154,20 +165,26 @@ def adapter_task(
         descriptions=encoder.embed(task.descriptions),
         words=tuple(encoder.embed(words) for words in task.words),
         y=y,
-        lengths=tokens.mask.sum(1),
-        inputs=(encoder.encode(rows.texts, rows.pairs),) if frozen else inputs,
+        lengths=mask.sum(1),
+        inputs=(encoder.encode(rows.texts, rows.pairs),) if frozen else filled,
     )
 
 
-def check_batches(data: str | Path, encoder: TextEncoder, role: str, *, frozen: bool) -> list[AdapterBatch]:
-    """Fixed batches of development rows, sixteen of them labelled examples."""
+def check_batches(data: str | Path, encoder: TextEncoder, names: Sequence[str], *, frozen: bool) -> list[AdapterBatch]:
+    """Fixed batches of development rows of tasks, sixteen of them labelled examples."""
     look = StreamConfig(rows=N_CHECK, support=(16, 16), noise=0.0)
     batches = []
-    for i, name in enumerate(text_task_names(role, folder=data)):
+    for i, name in enumerate(names):
         task = adapter_task(data, read_text_task(data, name), "dev", encoder, 4 * N_CHECK, frozen=frozen)
         draws = torch.Generator().manual_seed(i)
         batches += [draw_batch(task, look, draws) for _ in range(CHECKS)]
     return batches
+
+
+def shuffled(batches: Sequence[AdapterBatch]) -> list[AdapterBatch]:
+    """The same batches, each with the description of one half a list away."""
+    half = len(batches) // 2
+    return [replace(b, description=batches[(i + half) % len(batches)].description) for i, b in enumerate(batches)]
 
 
 @torch.inference_mode()
@@ -195,8 +212,7 @@ def _story(
     config: AdapterTrainConfig,
     tasks: Sequence[TextTask],
     module: AdapterModule,
-    earlier: dict[str, dict[str, float]],
-    later: dict[str, dict[str, float]],
+    scores: dict[str, dict[str, dict[str, float]]],
     kept: bool,
     command: str,
 ) -> dict[str, Any]:
@@ -204,7 +220,7 @@ def _story(
         **run_story(module, command, kept=kept),
         "seed": config.seed,
         "frozen": config.frozen,
-        "development_rows": {"before": earlier, "after": later},
+        "development_rows": scores,
     }
     return {
         "runs": [*generator.provenance.get("runs", []), run],

@@ -18,6 +18,8 @@ from flame.errors import WeightsError
 from hypernet.decoder import SharedHeads, SharedTrunk
 from targets import Weights, WeightSpec
 
+GATE = 3.0
+"""Largest learned change of the logarithm of a tensor's scale by the description."""
 REACH = 2.5
 """Largest learned change of the logarithm of a setting."""
 
@@ -93,6 +95,7 @@ class AdapterGenerator(nn.Module):
         self.label_head = LabelHead(d_words, d_feature, self.config)
         self.number_head = _zero(nn.Linear(d, d_feature + 1))
         self.solve_settings = nn.Sequential(nn.Linear(d + 2, 32), nn.GELU(), _zero(nn.Linear(32, 5)))
+        self.gates = _zero(nn.Linear(d, len(self.specs)))
         self.base: dict[str, Any] = {}
         """What the adapters fit: name and sha256 of the base model, and how it is adapted."""
         self.provenance: dict[str, Any] = {}
@@ -116,7 +119,13 @@ class AdapterGenerator(nn.Module):
         Shape:
             (b, d_latent) -> (b, *shape) per spec
         """
-        return self.static_heads(z)
+        # The trunk ends in a normalisation: alone it cannot write a faint adapter for one task and a strong one next.
+        gates = (GATE * torch.tanh(self.gates(z) / GATE)).exp()
+        written = self.static_heads(z)
+        return {
+            name: value * gates[:, i].reshape(-1, *[1] * (value.dim() - 1))
+            for i, (name, value) in enumerate(written.items())
+        }
 
     def head_rows(self, labels: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """One classifier row and bias per label, in the order of the labels.

@@ -15,7 +15,7 @@ from hypernet.adapters.stream import AdapterBatch, AdapterStream, AdapterTask, S
 from hypernet.timed import TimedModule
 
 SCALES_FASTER = 3.0
-"""Factor of the learning rate of the adapters' scales."""
+"""Factor of the learning rate of the adapters' scales, and of what the description makes of them."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,8 @@ class AdapterModule(TimedModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         # One number scales a whole B factor and starts at zero: at the rate of the others it would be late.
-        scales = [self.generator.static_heads.scale]
-        others = [p for p in self.generator.parameters() if p is not scales[0]]
+        scales = [self.generator.static_heads.scale, *self.generator.gates.parameters()]
+        known = {id(p) for p in scales}
+        others = [p for p in self.generator.parameters() if id(p) not in known]
         groups = [{"params": others, "faster": 1.0}, {"params": scales, "faster": SCALES_FASTER, "weight_decay": 0.0}]
         return torch.optim.AdamW(groups, lr=self.config.learning_rate, weight_decay=self.config.weight_decay)

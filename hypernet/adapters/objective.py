@@ -58,7 +58,8 @@ def _outputs(
     features = features[None].float()
     rows = generator.number_rows(z) if batch.words is None else generator.head_rows(batch.words, z)
     s = batch.n_support
-    solved = solve_head(generator, features[:, :s], batch.y[:, :s], rows, z, regression=batch.words is None)
+    known = None if batch.mute else rows
+    solved = solve_head(generator, features[:, :s], batch.y[:, :s], known, z, regression=batch.words is None)
     return _apply(rows, features)[0], _apply(solved, features[:, s:])[0], batch.y[0], features[0]
 
 

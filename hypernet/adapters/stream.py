@@ -47,6 +47,8 @@ class AdapterBatch:
     n_support: int
     inputs: tuple[Tensor, ...]
     """(n, ...) each, as in `AdapterTask`."""
+    mute: bool = False
+    """Whether the labelled examples speak without the label words."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,8 @@ class StreamConfig:
     """Of more labels, some are drawn: each draw is another task."""
     noise: float = 0.3
     """Length of the noise that is added to embeddings of length one."""
+    mute: float = 0.0
+    """Part of the batches whose labels say nothing to the few-shot solve, as 0 and 1 do in many a file."""
 
 
 class AdapterStream(IterableDataset[AdapterBatch]):
@@ -105,7 +109,8 @@ def draw_batch(task: AdapterTask, config: StreamConfig, draws: torch.Generator) 
         return AdapterBatch(description, None, task.y[rows][None, :, None], n_support, inputs)
     words = torch.stack([_noisy(_any(task.words[i], draws), config, draws) for i in labels])
     y = (task.y[rows][:, None] == torch.tensor(labels)).float()
-    return AdapterBatch(description, words[None], y[None], n_support, inputs)
+    mute = bool(torch.rand((), generator=draws) < config.mute)
+    return AdapterBatch(description, words[None], y[None], n_support, inputs, mute)
 
 
 def cut(inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
