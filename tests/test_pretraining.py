@@ -74,4 +74,4 @@ def test_the_command_trains_for_a_stated_time(tmp_path, monkeypatch):
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["saved_to"] == place
     command = load_table_generator(place).provenance["runs"][0]["command"]
-    assert command == f"flame pretrain {place} --minutes 0.02 --seed 0 --learning-rate 0.002 --tables 1"
+    assert command == f"flame pretrain {place} --minutes 0.02 --seed 0 --learning-rate 0.002 --tables 1 --temper 0.25"

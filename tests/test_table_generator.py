@@ -1,5 +1,7 @@
 """The generator for any table: order changes nothing, networks collapse exactly, the head is solved, files are safe."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,7 @@ from hypernet.tables.checkpoint import load_table_generator, save_table_generato
 from hypernet.tables.encoding import fit_steps
 from hypernet.tables.head import solve_logistic, solve_ridge
 from hypernet.tables.inputs import to_task
-from hypernet.tables.look import first_look
+from hypernet.tables.look import LOOK_NOISE, anchor_scales, look_at
 from hypernet.tables.network import draw_hidden, support_of
 from hypernet.tables.objective import query_loss
 from hypernet.tables.support import Support, column_gains
@@ -88,7 +90,7 @@ def test_a_source_that_is_no_input_is_refused():
 
 def scales_of(model, support):
     with torch.inference_mode():
-        return model.shrinkage(support)
+        return model.shrinkage(support, look_at(support))
 
 
 def test_the_order_of_classes_and_rows_changes_nothing_but_the_order_of_outputs():
@@ -113,6 +115,17 @@ def test_the_order_of_classes_and_rows_changes_nothing_but_the_order_of_outputs(
     assert torch.allclose(bias[:, turned], bias_turned, atol=1e-4)
 
 
+def test_a_tempered_generator_says_less_and_at_last_nothing():
+    x, y = rows()
+    support = seen(x, y, regression=False)
+    untrained, changes = scales_of(TableGenerator(), support).prior, []
+    for factor in (1.0, 0.25, 0.0):
+        model = random_generator()
+        model.shrinkage.temper(factor)
+        changes.append(float((scales_of(model, support).prior / untrained).log().std()))
+    assert changes[0] > 1.5 * changes[1] > changes[2] == 0
+
+
 def test_the_order_of_columns_permutes_what_is_said_of_them():
     model, (x, y) = random_generator(), rows(d=5)
     column, numeric = torch.arange(5), torch.ones(5, dtype=torch.bool)
@@ -131,7 +144,6 @@ def test_the_order_of_columns_permutes_what_is_said_of_them():
         support.y,
         False,
         told[:, turned],
-        support.skill,
     )
     assert torch.allclose(scales_of(model, support).prior, scales_of(model, other).prior, rtol=1e-3)
     gains = column_gains(support.first, support.column, support.y, 5)
@@ -167,49 +179,53 @@ def test_the_ridge_head_is_the_solution_of_scikit_learn():
     assert np.abs((z @ w[0] + b[0])[:, 0].numpy() - reference.predict(z.numpy())).max() < 1e-4
 
 
-def test_rows_of_weight_zero_are_left_out():
-    x, y = rows(k=2)
-    keep = (torch.arange(len(x)) % 3 > 0).float()
-    z = x - x[keep > 0].mean(0)
-    part = solve_logistic(z[None][:, keep > 0], y[None][:, keep > 0])
-    whole = solve_logistic(z[None], y[None], weight=keep[None])
-    assert torch.allclose(part[0], whole[0], atol=1e-4)
+def seen(x, y, *, regression):
+    """What the generator reads of rows before anything is learned."""
+    column = torch.arange(x.shape[1])
+    numeric = torch.ones(len(column), dtype=torch.bool)
+    generator = torch.Generator().manual_seed(0)
+    hidden, features, _ = draw_hidden(x[None], y[None], column, numeric, SMALL, generator, regression=regression)
+    return support_of(hidden, features, y[None], column, regression=regression)
 
 
-def test_the_first_look_leaves_one_row_out():
-    n = 160
-    x, y = rows(n=n, k=1)
-    column = torch.arange(4)
-    hidden, features, _ = draw_hidden(
-        x[None],
-        y[None],
-        column,
-        torch.ones(4, dtype=torch.bool),
-        SMALL,
-        torch.Generator().manual_seed(0),
-        regression=True,
-    )
-    support = support_of(hidden, features, y[None], column, regression=True)
-    look = first_look(support)
-    shuffled = support_of(
-        hidden,
-        features,
-        y[torch.randperm(n, generator=torch.Generator().manual_seed(0))][None],
-        column,
-        regression=True,
-    )
-    assert look.skill.max() > 0.5 > 0.1 > first_look(shuffled).skill.max()
+def test_a_look_leaves_one_row_out():
+    x, y = rows(n=160, k=1)
+    support = seen(x, y, regression=True)
+    look = look_at(support)
+    mixed = y[torch.randperm(len(y), generator=torch.Generator().manual_seed(0))]
+    assert look.skill.max() > 0.5 > 0.1 > look_at(replace(support, y=mixed[None])).skill.max()
     # The residual of a row is what a ridge regression without it leaves.
-    from hypernet.tables.look import LOOK_NOISE, NUMBER_SCALE, anchor_scales
-
     best = int(look.skill.argmax(1))
-    z = (features * anchor_scales(support, NUMBER_SCALE)[:, None])[0]
-    z = torch.cat([z, torch.ones(n, 1)], 1).double()
+    z = (support.features * anchor_scales(support)[:, None])[0]
+    z = torch.cat([z, torch.ones(len(z), 1)], 1).double()
     targets = (y[:, 0] / y[:, 0].square().mean().sqrt()).double()
-    others = torch.arange(n) != 7
+    others = torch.arange(len(z)) != 7
     gram = z[others].T @ z[others] + LOOK_NOISE[best] * torch.eye(z.shape[1])
     w = torch.linalg.solve(gram, z[others].T @ targets[others])
     assert look.residual[0, 7, 0] == pytest.approx(float(targets[7] - z[7] @ w), abs=1e-3)
+    # Asked for one noise only, it uses that one.
+    alone = look_at(support, torch.tensor([[LOOK_NOISE[best]]]))
+    assert torch.equal(alone.residual, look.residual)
+    assert alone.noise.item() == pytest.approx(LOOK_NOISE[best])
+
+
+def test_the_noise_that_is_found_follows_the_noise_of_the_table():
+    torch.manual_seed(0)
+    x = torch.randn(400, 3)
+    clean = x[:, :1].sin() + x[:, 1:2]
+    found = []
+    for noise in (0.03, 0.3, 3.0):
+        y = clean + noise * torch.randn(len(x), 1)
+        found.append(float(look_at(seen(x, (y - y.mean()) / y.std(), regression=True)).noise))
+    assert found[0] < 0.3 * found[1] < 0.09 * found[2]
+
+
+def test_rows_that_repeat_leave_a_finite_look():
+    x = torch.ones(64, 3)
+    y = torch.nn.functional.one_hot(torch.arange(64) % 2, 2).float()
+    look = look_at(seen(x, y, regression=False))
+    assert all(t.isfinite().all() for t in (look.skill, look.noise, look.use, look.residual))
+    assert look.skill.max() <= 0
 
 
 def test_steps_lie_between_quantiles_and_flat_ones_carry_nothing():

@@ -40,6 +40,9 @@ def pretrain(
     seed: Annotated[int, typer.Option(min=0, max=999_982, help="Another seed reads other synthetic tables.")] = 0,
     learning_rate: Annotated[float, typer.Option(min=1e-6, max=1.0)] = 2e-3,
     tables: Annotated[int, typer.Option(min=1, help="Tables a step; 32 or more keep a GPU busy.")] = 4,
+    temper: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="What was learned is multiplied by this in the end.")
+    ] = 0.25,
     bf16: Annotated[bool, typer.Option(help="Learned layers in bfloat16.")] = False,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = 1,
     as_json: Json = False,
@@ -52,8 +55,9 @@ def pretrain(
 
     if threads and not torch.cuda.is_available():
         torch.set_num_threads(threads)
-    config = PretrainConfig(minutes=minutes, seed=seed, learning_rate=learning_rate, n_tasks=tables)
-    options = {"--start": start, "--seed": seed, "--learning-rate": learning_rate, "--tables": tables}
+    config = PretrainConfig(minutes=minutes, seed=seed, learning_rate=learning_rate, n_tasks=tables, temper=temper)
+    options: dict[str, object] = {"--start": start, "--seed": seed, "--learning-rate": learning_rate}
+    options |= {"--tables": tables, "--temper": temper}
     command = f"flame pretrain {output} --minutes {minutes:g}" + "".join(
         f" {name} {value}" for name, value in options.items() if value is not None
     )

@@ -69,7 +69,7 @@ def pretrain(
     checks: dict[str, Any] = {"num_sanity_val_steps": 0, "val_check_interval": CHECK_EVERY}
     checks["check_val_every_n_epoch"] = None
     fit_for_minutes(module, work, progress=progress, precision=precision, **checks)
-    generator.cpu().eval()
+    generator.cpu().eval().shrinkage.temper(config.temper)
     later, kept = scores_of(generator, validation), False
     if config.minutes and _loss(later) > _loss(earlier):
         generator.load_state_dict(before)

@@ -118,10 +118,8 @@ class TableGenerator(nn.Module):
         """
         with torch.no_grad():
             hidden, features, look = draw_hidden(x, y, column, numeric, width, generator, regression=regression)
-            support = support_of(
-                hidden, features, y, column, regression=regression, mentioned=mentioned, skill=look.skill
-            )
-        scales = self.shrinkage(support)
+            support = support_of(hidden, features, y, column, regression=regression, mentioned=mentioned)
+        scales = self.shrinkage(support, look)
         z = support.features * scales.prior[:, None]
         if regression:
             w, bias = solve_ridge(z, y, noise=scales.noise)

@@ -12,9 +12,7 @@ FAR, NEAR = 24, 4
 """Steps towards the solution without and with gradients."""
 
 
-def solve_logistic(
-    z: Tensor, y: Tensor, *, n_far: int = FAR, n_near: int = NEAR, weight: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
+def solve_logistic(z: Tensor, y: Tensor, *, n_far: int = FAR, n_near: int = NEAR) -> tuple[Tensor, Tensor]:
     """Multinomial logistic regression with a standard normal prior on every weight and a free bias.
 
     Accelerated steps with the fixed bound of the Hessian (Boehning 1992): one factorisation, then products only. The
@@ -23,24 +21,20 @@ def solve_logistic(
     Args:
         z: features times their prior scale, centred on the support rows.
         y: one-hot labels.
-        weight: (b, n) weights of the rows; 0 leaves a row out.
 
     Shape:
         z (b, n, p), y (b, n, k) -> weights (b, p, k), bias (b, k)
     """
-    rows = torch.ones_like(z[..., 0]) if weight is None else weight
     # Rows stand last: products of a few rows with a large matrix are several times faster than with a few columns.
     zt, yt = z.transpose(1, 2), y.transpose(1, 2)
     with torch.no_grad():
-        bound = torch.cholesky_inverse(_factor(0.5 * _gram(z, rows), torch.ones_like(z[:, 0, 0])))
-        total = rows.sum(1)[:, None]
-        share = (rows[..., None] * y).sum(1) / total
-        b = (share + 1e-3).log()
+        bound = torch.cholesky_inverse(_factor((zt @ z).mul_(0.5), torch.ones_like(z[:, 0, 0])))
+        b = (y.mean(1) + 1e-3).log()
         w = z.new_zeros(len(z), y.shape[2], z.shape[2])
 
     def step(w: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-        error = ((w @ zt + b[..., None]).softmax(1) - yt) * rows[:, None]
-        return w - (error @ z + w) @ bound, b - 2.0 * error.sum(2) / total
+        error = (w @ zt + b[..., None]).softmax(1) - yt
+        return w - (error @ z + w) @ bound, b - 2.0 * error.mean(2)
 
     state = (w, b, w, b, 1.0)
     with torch.no_grad():
@@ -59,25 +53,22 @@ def _accelerate(step, w, b, w_old, b_old, t):  # type: ignore[no-untyped-def]
     return w_new, b_new, w, b, t_new
 
 
-def solve_ridge(z: Tensor, y: Tensor, *, noise: Tensor, weight: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def solve_ridge(z: Tensor, y: Tensor, *, noise: Tensor) -> tuple[Tensor, Tensor]:
     """Ridge regression with a standard normal prior on every weight and noise of this variance, free bias.
 
     Shape:
         z (b, n, p), y (b, n, k), noise (b,) -> weights (b, p, k), bias (b, k)
     """
-    rows = torch.ones_like(z[..., 0]) if weight is None else weight
-    mean = (rows[..., None] * y).sum(1) / rows.sum(1)[:, None]
-    factor = _factor(_gram(z, rows), noise)
-    target = z.transpose(1, 2) @ (rows[..., None] * (y - mean[:, None]))
-    return torch.cholesky_solve(target, factor), mean
-
-
-def _gram(z: Tensor, rows: Tensor) -> Tensor:
-    return z.transpose(1, 2) @ (z * rows[..., None])
+    mean, zt = y.mean(1), z.transpose(1, 2)
+    return torch.cholesky_solve(zt @ (y - mean[:, None]), _factor(zt @ z, noise)), mean
 
 
 def _factor(gram: Tensor, ridge: Tensor) -> Tensor:
     """Cholesky factor of `gram + ridge * I`, with as much more as single precision needs."""
     safe = ridge + 2e-7 * gram.diagonal(dim1=1, dim2=2).sum(1).detach()
-    eye = torch.eye(gram.shape[1], device=gram.device, dtype=gram.dtype)
-    return torch.linalg.cholesky(gram + safe[:, None, None] * eye)
+    for _ in range(6):
+        factor, failed = torch.linalg.cholesky_ex(gram + torch.diag_embed(safe[:, None].expand(-1, gram.shape[1])))
+        if not failed.any():
+            return factor
+        safe = torch.where(failed > 0, 10 * safe, safe)
+    raise torch.linalg.LinAlgError("the features hold numbers that are not finite")

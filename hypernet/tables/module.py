@@ -16,12 +16,12 @@ from hypernet.tables.objective import query_loss
 from hypernet.timed import TimedModule
 
 PRETRAINING_PRIOR = PriorConfig(
-    rows=(30, 3000),
+    rows=(30, 6000),
     columns=(2, 60),
-    max_cells=20_000,
+    max_cells=40_000,
     p_regression=0.3,
     noise=1.4,
-    irrelevant=(0.0, 0.85),
+    irrelevant=(0.0, 0.6),
     p_flipped=0.3,
     label_noise=0.35,
 )
@@ -41,6 +41,9 @@ class PretrainConfig:
     """Tables a step, all of one shape."""
     learning_rate: float = 2e-3
     weight_decay: float = 1e-4
+    temper: float = 0.25
+    """What was learned is multiplied by this in the end: synthetic tables teach stronger opinions than real ones bear;
+    chosen on the real tables of role `select`."""
     warm: float = 0.03
     """Part of the run in which the learning rate rises; then half a cosine."""
     prior: PriorConfig = field(default_factory=lambda: PRETRAINING_PRIOR)

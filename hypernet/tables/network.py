@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from hypernet.tables.encoding import Steps, fit_steps
-from hypernet.tables.look import LOOK_NOISE, Look, first_look
+from hypernet.tables.look import Look, look_at
 from hypernet.tables.support import KINDS, Support, column_gains, moments
 from hypernet.tables.units import Conjunctions, Units, draw_conjunctions, draw_units
 
@@ -65,7 +65,7 @@ class Hidden:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Features centred and scaled: (b, n, m) -> (b, n, p)."""
-        return (self.raw(x) - self.mean) / self.std
+        return self.raw(x).sub_(self.mean).div_(self.std)
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def draw_hidden(
     units = draw_units(first, whose, appeal, width.n_sparse, width.n_dense, generator)
     conjunctions = draw_conjunctions(x, column, each, width.n_conjunctions, generator)
     scout, features = _assemble(x, first, steps, whose, units, conjunctions, d)
-    look = first_look(support_of(scout, features, y, column, regression=regression))
+    look = look_at(support_of(scout, features, y, column, regression=regression))
     appeal = (look.column_use + 0.05).sqrt() * varies
     more = draw_units(first, whose, appeal, width.pool * width.n_sparse, 0, generator)
     units = more.keep(_best(more(first[:, :: look.stride]), look.residual, width.n_sparse)).beside(
@@ -130,13 +130,11 @@ def support_of(
     *,
     regression: bool,
     mentioned: Tensor | None = None,
-    skill: Tensor | None = None,
 ) -> Support:
     """What the learned part reads: features of the support rows and their labels."""
     named = features.new_zeros(len(features), hidden.columns.shape[2]) if mentioned is None else mentioned
-    known = features.new_zeros(len(features), len(LOOK_NOISE)) if skill is None else skill
     whose = torch.cat([column, column[hidden.steps.source]])
-    return Support(features, hidden.kind, hidden.columns, whose, y, regression, named, known)
+    return Support(features, hidden.kind, hidden.columns, whose, y, regression, named)
 
 
 def _assemble(
@@ -156,7 +154,8 @@ def _assemble(
     features = torch.cat([first, units(first), conjunctions(x)], 2)
     mean, variance = moments(features)
     std = variance.sqrt() + 0.05
-    return Hidden(steps, units, conjunctions, mean, std, kind, columns), (features - mean) / std
+    # In place: fresh memory costs more than the arithmetic.
+    return Hidden(steps, units, conjunctions, mean, std, kind, columns), features.sub_(mean).div_(std)
 
 
 def _best(features: Tensor, residual: Tensor, n_kept: int) -> Tensor:

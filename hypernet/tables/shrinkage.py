@@ -12,12 +12,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from hypernet.tables.look import LOOK_NOISE, Look, anchor_scales, first_look
+from hypernet.tables.look import LOGITS_PER_NOISE, LOOK_NOISE, Look, anchor_scales, look_at
 from hypernet.tables.support import KINDS, Support, column_gains, correlation
 
-REACH = 2.5
-"""Largest learned change of a log scale."""
-N_FACTS = 9 + 2 * len(LOOK_NOISE)
+REACH = 1.5
+"""Largest learned change of the log scale of a kind of features, of the noise and of the temperature."""
+FEATURE_REACH = 0.7
+"""The same for one feature against the others of its kind: more fits synthetic tables better and real ones worse."""
+N_FACTS = 9 + len(LOOK_NOISE) + 2
 D_TOKEN = 16
 
 
@@ -34,10 +36,9 @@ class Scales:
 
 
 class Shrinkage(nn.Module):
-    """Support rows to prior scales. Its last layers start at zero: untrained, it changes nothing.
+    """Support rows, and a first look at a network whose units were not chosen by them, to prior scales.
 
-    Shape:
-        Support -> Scales
+    Its last layers start at zero: untrained, it changes nothing of what the first look favours.
     """
 
     def __init__(self, d_hidden: int = 64) -> None:
@@ -56,18 +57,29 @@ class Shrinkage(nn.Module):
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
 
-    def forward(self, support: Support) -> Scales:
+    def forward(self, support: Support, scout: Look) -> Scales:
         d = support.columns.shape[2]
         gains = column_gains(support.first, support.column, support.y, d)
-        look = first_look(support)
-        facts = torch.cat([self._facts(support, gains), look.skill, support.skill], 1)
+        look = look_at(support, scout.noise[:, None])
+        known = [scout.skill, scout.noise.log()[:, None] / 4, look.skill]
+        facts = torch.cat([self._facts(support, gains), *known], 1)
         seen = self._feature_facts(support, gains, look, self._tokens(support, gains, look))
         hidden = self.per_feature(torch.cat([seen, facts[:, None].expand(-1, seen.shape[1], -1)], -1))
         settings = self.settings(self.whole(torch.cat([hidden.mean(1), facts], -1)))
-        change = self.scale(hidden)[..., 0] + settings[:, : len(KINDS)][:, support.kind] + settings[:, -3:-2]
-        prior = anchor_scales(support) * (REACH * torch.tanh(change / REACH)).exp()
-        limited = REACH * torch.tanh(settings[:, -2:] / REACH)
-        return Scales(prior, 0.3 * limited[:, 0].exp(), limited[:, 1].exp())
+        of_kind = _within(REACH, settings[:, : len(KINDS)] + settings[:, -3:-2])
+        change = _within(FEATURE_REACH, self.scale(hidden)[..., 0]) + of_kind[:, support.kind]
+        prior = anchor_scales(support) * change.exp()
+        if not support.regression:
+            prior = prior * (LOGITS_PER_NOISE / scout.noise.sqrt())[:, None]
+        limited = _within(REACH, settings[:, -2:])
+        return Scales(prior, scout.noise * limited[:, 0].exp(), limited[:, 1].exp())
+
+    @torch.no_grad()
+    def temper(self, factor: float) -> None:
+        """Multiply all that is said, before its limits, by a factor."""
+        for last in (self.scale, self.settings):
+            last.weight *= factor
+            last.bias *= factor
 
     def _tokens(self, support: Support, gains: Tensor, look: Look) -> Tensor:
         """One token for each column: (b, d, D_TOKEN)."""
@@ -119,6 +131,10 @@ class Shrinkage(nn.Module):
             torch.full_like(majority, float(support.regression)),
         ]
         return torch.cat([constant.expand(b, -1), torch.stack(measured, -1)], -1)
+
+
+def _within(reach: float, change: Tensor) -> Tensor:
+    return reach * torch.tanh(change / reach)
 
 
 def _log(use: Tensor) -> Tensor:

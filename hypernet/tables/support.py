@@ -31,8 +31,6 @@ class Support:
     regression: bool
     mentioned: Tensor
     """(b, d) float: 1 where the requirement's words name the column."""
-    skill: Tensor
-    """(b, noise levels) leave-one-out R² of a network whose units were not chosen by the labels."""
 
     @cached_property
     def variance(self) -> Tensor:

@@ -15,6 +15,8 @@ from hypernet.tables.support import moments
 
 SPREAD = 1.5
 """Biases of ReLU units are uniform within this many standard deviations of their pre-activation."""
+SCALE_ROWS = 512
+"""Most rows that the scale of a unit is read from, evenly spaced."""
 MAX_SPARSE = 3
 """Most columns of a sparse unit."""
 THRESHOLDS = 4
@@ -54,7 +56,7 @@ class Units:
 
     def __call__(self, a: Tensor) -> Tensor:
         """Shape: (b, n, a) -> (b, n, u)."""
-        return torch.relu(torch.baddbmm(self.bias[:, None], a, self.weight))
+        return torch.baddbmm(self.bias[:, None], a, self.weight).relu_()
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,8 @@ class Conjunctions:
         for t in range(THRESHOLDS):
             index = self.source[:, None, :, t].expand(-1, x.shape[1], -1)
             read = x.gather(2, index)
-            total = total + (read * self.slope[:, None, :, t] + self.offset[:, None, :, t]).clamp(0.0, 1.0)
-        return torch.relu(total - (THRESHOLDS - 1))
+            total += read.mul_(self.slope[:, None, :, t]).add_(self.offset[:, None, :, t]).clamp_(0.0, 1.0)
+        return total.sub_(THRESHOLDS - 1).relu_()
 
 
 def draw_units(
@@ -111,7 +113,7 @@ def draw_units(
     columns = torch.cat([reads, torch.ones(b, n_dense, d, device=a.device)], dim=1)
     directions = torch.randn(b, a.shape[2], n_sparse + n_dense, generator=generator, device=a.device)
     weight = directions * columns[:, :, column].transpose(1, 2)
-    mean, variance = moments(a @ weight)
+    mean, variance = moments(a[:, :: -(-a.shape[1] // SCALE_ROWS)] @ weight)
     std = variance.sqrt().clamp(min=1e-6)
     weight = weight / std
     shift = SPREAD * (2 * torch.rand(b, n_sparse + n_dense, generator=generator, device=a.device) - 1)
