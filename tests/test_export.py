@@ -7,14 +7,13 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from ship_fixtures import LABELS, as_dicts, toy_model, toy_package, toy_rows
+from ship_fixtures import LABELS, as_dicts, need, toy_model, toy_package, toy_rows
 
 from flame.columns import MISSING
 from flame.data import read_rows
@@ -22,7 +21,9 @@ from flame.errors import CheckpointError, ConfigError, DataError, FlameError, Mi
 from flame.export import ExportError, export_model
 from flame.export.card import card_of, made_up_rows
 from flame.export.parity import compare
-from flame.export.runner import Reader, RowError, Runner, card_hash, columns_of, read_csv
+from flame.export.rows import RowError, columns_of, read_csv
+from flame.export.runner import Runner, card_hash
+from flame.export.table_reader import TableReader
 from flame.table.preprocessing import TablePreprocessor
 
 for _package in ("onnx", "onnxscript", "onnxruntime"):
@@ -32,11 +33,6 @@ EVERY_MODEL = pytest.mark.parametrize(
     ("arch", "classes"), [("mlp_small", True), ("mlp_small", False), ("mlp_steps", True), ("mlp_steps", False)]
 )
 PACKAGES = {".pt2": "torch", ".onnx": "onnxruntime", ".xml": "openvino", ".ncnn.param": "pnnx"}
-
-
-def need(package: str) -> None:
-    if find_spec(package) is None:  # importing it here would import OpenVINO with what reports its use
-        pytest.skip(f"needs the package {package}, which is not installed")
 
 
 def names(folder: Path) -> list[str]:
@@ -257,7 +253,7 @@ def test_a_disk_that_is_full_leaves_nothing(tmp_path, monkeypatch):
 
 
 def test_a_model_that_no_exporter_knows_is_refused(tmp_path):
-    with pytest.raises(ExportError, match="a table's model is expected"):
+    with pytest.raises(ExportError, match="a model of table, text, image is expected"):
         export_model(replace(toy_model(), preprocessor=object()), tmp_path / "toy.onnx")
     assert issubclass(ExportError, FlameError)
 
@@ -265,8 +261,8 @@ def test_a_model_that_no_exporter_knows_is_refused(tmp_path):
 # --- the card and its reader ------------------------------------------------------------------------------------------
 
 
-def reader(preprocessor: TablePreprocessor | None = None) -> Reader:
-    return Reader(card_of(replace(toy_model(), preprocessor=preprocessor or toy_model().preprocessor)))
+def reader(preprocessor: TablePreprocessor | None = None) -> TableReader:
+    return TableReader(card_of(replace(toy_model(), preprocessor=preprocessor or toy_model().preprocessor)))
 
 
 CELLS = [1, -2.5, 3.0, True, False, None, "1", " 2.0 ", "2.000", "x", "Köln ", 'a "b"', "nan", "inf", 1e400, 10**400]
