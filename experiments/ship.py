@@ -6,8 +6,8 @@
 Texts and pictures are made up; base models: MiniLM, and MobileNetV2 of the data folder (FLAME_DATA) or --picture-base.
 Each export answers rows in a fresh process that gets them as CSV or files and cannot import torch, transformers, pandas
 or flame (but .pt2, which torch itself runs). Difference: of a probability, or of a number in units of the largest one,
-against torch in this process. Cold start: from starting the process to its first answer. Latency: one row from cells, or
-from a file's bytes, to the answer.
+against torch in this process. Cold start: from starting the process to its first answer. Latency: one row, from cells
+or a file's bytes to the answer.
 """
 
 from __future__ import annotations

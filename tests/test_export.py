@@ -18,9 +18,9 @@ from ship_fixtures import LABELS, as_dicts, need, toy_model, toy_package, toy_ro
 from flame.columns import MISSING
 from flame.data import read_rows
 from flame.errors import CheckpointError, ConfigError, DataError, FlameError, MissingExtraError
-from flame.export import ExportError, export_model
+from flame.export import ExportError, ParityReport, export_model
 from flame.export.card import card_of, made_up_rows
-from flame.export.parity import compare
+from flame.export.parity import compare, refuse_if_different
 from flame.export.rows import RowError, columns_of, read_csv
 from flame.export.runner import Runner, card_hash
 from flame.export.table_reader import TableReader
@@ -180,6 +180,28 @@ def test_a_reader_that_would_make_other_inputs_is_found_out(tmp_path, monkeypatc
     monkeypatch.setattr("flame.export.card.CLIP", 1.0)
     with pytest.raises(ExportError, match="makes other inputs"):
         export_model(toy_model(), tmp_path / "toy.onnx")
+
+
+def test_logits_are_compared_where_probabilities_hide_them():
+    sure, less = np.array([[1 - 1e-9, 1e-9]]), np.array([[1 - 1e-8, 1e-8]])
+    found = compare(sure, less, classes=True)
+    assert found["relative_difference"] < 1e-7
+    assert found["logit_difference"] == pytest.approx(np.log(10) / np.log(1e9), rel=1e-3)
+    assert compare(np.array([[1.0, 0.0]]), np.array([[1.0, 0.0]]), classes=True)["logit_difference"] == 0.0
+
+
+def test_two_classes_that_are_as_likely_may_change_places():
+    tie = np.array([[0.5, 0.5 - 1e-7], [0.9, 0.1]])
+    assert compare(tie, tie[:, ::-1], classes=True)["class_agreement"] == 0.5
+
+
+def test_another_class_is_refused_even_where_the_difference_is_small():
+    some = {"n_rows": 2, "rows": "given", "preprocessing_identical": True, "n_bytes": 1, "versions": {}}
+    a, b = np.array([[0.5 + 6e-6, 0.5 - 6e-6]]), np.array([[0.5 - 1e-6, 0.5 + 1e-6]])
+    found = {**compare(a, b, classes=True), "logit_difference": 0.0}
+    assert found["relative_difference"] < 1e-5
+    with pytest.raises(ExportError, match=r"toy\.onnx gives other classes than the model"):
+        refuse_if_different(ParityReport(file="toy.onnx", format="onnx", **some, **found), exact=True)
 
 
 def test_outputs_that_are_no_numbers_are_refused():

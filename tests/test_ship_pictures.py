@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from picture_fixtures import picture, put_classes
 from ship_fixtures import client_of, need, run_package, toy_picture_model
 
 from flame import GeneratedModel
-from flame.errors import DataError
+from flame.errors import DataError, MissingExtraError
 from flame.export import ExportError, export_model, package_model
 from flame.export.picture_form import card_of, encoded
 from flame.export.picture_reader import PictureReader
@@ -204,6 +205,12 @@ def test_large_pictures_are_refused_before_they_are_decoded(package):
     answered = client.post("/predict", content=png("dark", 1, size=(40, 30)), headers=head)
     assert answered.status_code == 422
     assert "at most 0.001 megapixels" in answered.json()["detail"]
+
+
+def test_a_service_without_pillow_says_so_at_its_start(package, monkeypatch):
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(MissingExtraError, match=r"'PIL'; .* pip install 'flame-hypernet\[vision\]'"):
+        make_app(package)
 
 
 @pytest.mark.parametrize(

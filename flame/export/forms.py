@@ -43,6 +43,8 @@ class Form:
     """Whether the shipped reader makes the same inputs of the rows as the model does."""
     axes: Mapping[int, tuple[str, int | None]] = field(default_factory=lambda: {0: ("n", None)})
     """Axes of the inputs that differ from batch to batch: name, and the largest size where there is one."""
+    calibrated: bool = False
+    """Whether 8-bit numbers need the ranges that activations have on the rows: else inputs are scaled as they come."""
     refused: Mapping[str, str] = field(default_factory=dict)
     """Formats by name that cannot hold the model, and why."""
 
@@ -116,7 +118,7 @@ def expected_of(model: GeneratedModel, rows: Any) -> np.ndarray:
 
 
 def read_batches(reader: Reader, cells: Columns) -> tuple[Batch, ...]:
-    """Cells as the shipped reader makes inputs of them, in its own portions, a long one in front."""
+    """Cells as the shipped reader makes inputs of them, in its own portions."""
     n = len(cells[reader.names[0]])
     parts = [
         reader.inputs({name: cells[name][start : start + reader.at_once] for name in reader.names})

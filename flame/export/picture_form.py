@@ -44,7 +44,8 @@ def form(model: GeneratedModel, rows: Any = None) -> Form:
     batches = read_batches(reader, {IMAGE: [encoded(cell) for cell in frame[IMAGE]]})
     module = ready(copy.deepcopy(model.module), classes=not model.is_regression)
     told = "made up" if rows is None else "given"
-    return Form(module, batches, expected_of(model, frame), card, told, _same_pixels(preprocessor, frame, batches))
+    same = _same_pixels(preprocessor, frame, batches)
+    return Form(module, batches, expected_of(model, frame), card, told, same, calibrated=True)
 
 
 def card_of(model: GeneratedModel) -> dict[str, Any]:

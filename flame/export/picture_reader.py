@@ -24,6 +24,8 @@ class PictureReader:
     told: tuple[str, ...] = ("file",)
 
     def __init__(self, card: Mapping[str, Any], max_pixels: int = MAX_PIXELS) -> None:
+        import PIL  # noqa: F401  where it is missing, better now than at the first picture
+
         self.columns = card["columns"]
         self.names = [c["name"] for c in self.columns]
         self.resize, self.side, self.cubic = card["resize"], card["side"], card["interpolation"] == "bicubic"

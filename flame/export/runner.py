@@ -125,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         screen = nullcontext(sys.stdout)
         with open(options.output, "w", encoding="utf8", newline="") if options.output else screen as out:
             csv.writer(out, lineterminator="\n").writerows(lines)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
