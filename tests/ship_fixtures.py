@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 import torch
 
 from flame import GeneratedModel, Metadata, read_data
@@ -16,6 +20,14 @@ from flame.route import Route
 from flame.table.preprocessing import TablePreprocessor
 from targets import get_target
 
+BLOCKED = """
+import runpy, sys
+for name in ("torch", "pandas", "flame", "targets", "hypernet", "onnx", "sklearn", "transformers"):
+    sys.modules[name] = None
+sys.argv = sys.argv[1:]
+sys.path.insert(0, sys.argv[0].rpartition("/")[0])  # as it is where python is started with a file
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 LABELS = ("high", "low", "größer")
 
 
@@ -71,6 +83,28 @@ def toy_model(arch: str = "mlp_small", *, classes: bool = True) -> GeneratedMode
 
 
 @cache
+def toy_picture_model() -> GeneratedModel:
+    """A small random network that tells dark from light pictures."""
+    from torch import nn
+
+    from flame.picture.preprocessing import PicturePreprocessor
+    from targets.vision_weights import PictureScale
+
+    torch.manual_seed(1)
+    convolution = nn.Conv2d(3, 8, 3, stride=2)
+    layers = (convolution, nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2))
+    return GeneratedModel(
+        module=nn.Sequential(*layers).eval(),
+        preprocessor=PicturePreprocessor(PictureScale(resize=72, side=64)),
+        labels=("dark", "light"),
+        target="shade",
+        requirement="Tell dark pictures from light ones.",
+        metadata=Metadata(task="img_cls", out_dim=2, arch="mobilenet_v3_small"),
+        route=Route("any_picture", "toy", "shade", "a test asked for it"),
+    )
+
+
+@cache
 def _packaged(arch: str, classes: bool) -> TemporaryDirectory[str]:
     from flame.export import package_model
 
@@ -87,3 +121,22 @@ def toy_package(arch: str = "mlp_small", *, classes: bool = True) -> Path:
 def as_dicts(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows as JSON would hold them."""
     return frame.astype(object).where(frame.notna(), None).to_dict("records")
+
+
+def need(package: str) -> None:
+    """Skip where a package is not installed."""
+    if find_spec(package) is None:  # importing it here would import OpenVINO with what reports its use
+        pytest.skip(f"needs the package {package}, which is not installed")
+
+
+def run_package(package: Path, *arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """The package's runner in a fresh process that cannot import torch, pandas or flame."""
+    command = [sys.executable, "-I", "-B", "-c", BLOCKED, package / "runner.py", *arguments]
+    return subprocess.run(list(map(str, command)), cwd=cwd, capture_output=True, text=True, encoding="utf8")
+
+
+def client_of(app: Any) -> Any:
+    """Asks an application; its own faults become answers of status 500."""
+    from fastapi.testclient import TestClient
+
+    return TestClient(app, raise_server_exceptions=False)

@@ -7,22 +7,23 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from ship_fixtures import LABELS, as_dicts, toy_model, toy_package, toy_rows
+from ship_fixtures import LABELS, as_dicts, need, toy_model, toy_package, toy_rows
 
 from flame.columns import MISSING
 from flame.data import read_rows
 from flame.errors import CheckpointError, ConfigError, DataError, FlameError, MissingExtraError
-from flame.export import ExportError, export_model
+from flame.export import ExportError, ParityReport, export_model
 from flame.export.card import card_of, made_up_rows
-from flame.export.parity import compare
-from flame.export.runner import Reader, RowError, Runner, card_hash, columns_of, read_csv
+from flame.export.parity import compare, refuse_if_different
+from flame.export.rows import RowError, columns_of, read_csv
+from flame.export.runner import Runner, card_hash
+from flame.export.table_reader import TableReader
 from flame.table.preprocessing import TablePreprocessor
 
 for _package in ("onnx", "onnxscript", "onnxruntime"):
@@ -32,11 +33,6 @@ EVERY_MODEL = pytest.mark.parametrize(
     ("arch", "classes"), [("mlp_small", True), ("mlp_small", False), ("mlp_steps", True), ("mlp_steps", False)]
 )
 PACKAGES = {".pt2": "torch", ".onnx": "onnxruntime", ".xml": "openvino", ".ncnn.param": "pnnx"}
-
-
-def need(package: str) -> None:
-    if find_spec(package) is None:  # importing it here would import OpenVINO with what reports its use
-        pytest.skip(f"needs the package {package}, which is not installed")
 
 
 def names(folder: Path) -> list[str]:
@@ -186,6 +182,28 @@ def test_a_reader_that_would_make_other_inputs_is_found_out(tmp_path, monkeypatc
         export_model(toy_model(), tmp_path / "toy.onnx")
 
 
+def test_logits_are_compared_where_probabilities_hide_them():
+    sure, less = np.array([[1 - 1e-9, 1e-9]]), np.array([[1 - 1e-8, 1e-8]])
+    found = compare(sure, less, classes=True)
+    assert found["relative_difference"] < 1e-7
+    assert found["logit_difference"] == pytest.approx(np.log(10) / np.log(1e9), rel=1e-3)
+    assert compare(np.array([[1.0, 0.0]]), np.array([[1.0, 0.0]]), classes=True)["logit_difference"] == 0.0
+
+
+def test_two_classes_that_are_as_likely_may_change_places():
+    tie = np.array([[0.5, 0.5 - 1e-7], [0.9, 0.1]])
+    assert compare(tie, tie[:, ::-1], classes=True)["class_agreement"] == 0.5
+
+
+def test_another_class_is_refused_even_where_the_difference_is_small():
+    some = {"n_rows": 2, "rows": "given", "preprocessing_identical": True, "n_bytes": 1, "versions": {}}
+    a, b = np.array([[0.5 + 6e-6, 0.5 - 6e-6]]), np.array([[0.5 - 1e-6, 0.5 + 1e-6]])
+    found = {**compare(a, b, classes=True), "logit_difference": 0.0}
+    assert found["relative_difference"] < 1e-5
+    with pytest.raises(ExportError, match=r"toy\.onnx gives other classes than the model"):
+        refuse_if_different(ParityReport(file="toy.onnx", format="onnx", **some, **found), exact=True)
+
+
 def test_outputs_that_are_no_numbers_are_refused():
     good, bad = np.zeros((2, 1)), np.array([[0.0], [np.nan]])
     with pytest.raises(ExportError, match="finite outputs"):
@@ -257,7 +275,7 @@ def test_a_disk_that_is_full_leaves_nothing(tmp_path, monkeypatch):
 
 
 def test_a_model_that_no_exporter_knows_is_refused(tmp_path):
-    with pytest.raises(ExportError, match="a table's model is expected"):
+    with pytest.raises(ExportError, match="a model of table, text, image is expected"):
         export_model(replace(toy_model(), preprocessor=object()), tmp_path / "toy.onnx")
     assert issubclass(ExportError, FlameError)
 
@@ -265,8 +283,8 @@ def test_a_model_that_no_exporter_knows_is_refused(tmp_path):
 # --- the card and its reader ------------------------------------------------------------------------------------------
 
 
-def reader(preprocessor: TablePreprocessor | None = None) -> Reader:
-    return Reader(card_of(replace(toy_model(), preprocessor=preprocessor or toy_model().preprocessor)))
+def reader(preprocessor: TablePreprocessor | None = None) -> TableReader:
+    return TableReader(card_of(replace(toy_model(), preprocessor=preprocessor or toy_model().preprocessor)))
 
 
 CELLS = [1, -2.5, 3.0, True, False, None, "1", " 2.0 ", "2.000", "x", "Köln ", 'a "b"', "nan", "inf", 1e400, 10**400]

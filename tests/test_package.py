@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from ship_fixtures import as_dicts, toy_model, toy_package, toy_rows
+from ship_fixtures import as_dicts, run_package, toy_model, toy_package, toy_rows
+from text_fixtures import base_fixture, bases_fixture  # noqa: F401
 
 from flame.errors import CheckpointError, MissingExtraError
 from flame.export import ExportError, package_model
@@ -22,19 +22,6 @@ for _package in ("onnx", "onnxscript", "onnxruntime"):
     pytest.importorskip(_package, reason=f"needs the extra 'export', which brings {_package}")
 
 EVERY_KIND = pytest.mark.parametrize(("arch", "classes"), [("mlp_small", True), ("mlp_steps", False)])
-BLOCKED = """
-import runpy, sys
-for name in ("torch", "pandas", "flame", "targets", "hypernet", "onnx", "sklearn"):
-    sys.modules[name] = None
-sys.argv = sys.argv[1:]
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
-
-
-def run(package: Path, *arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """The package's runner in a fresh process that cannot import torch, pandas or flame."""
-    command = [sys.executable, "-I", "-c", BLOCKED, package / "runner.py", *arguments]
-    return subprocess.run(list(map(str, command)), cwd=cwd, capture_output=True, text=True, encoding="utf8")
 
 
 @pytest.fixture
@@ -45,7 +32,7 @@ def rows(tmp_path: Path) -> Path:
 
 @EVERY_KIND
 def test_a_fresh_process_without_torch_gives_the_models_answers(tmp_path, rows, arch, classes):
-    done = run(toy_package(arch, classes=classes), rows, cwd=tmp_path)
+    done = run_package(toy_package(arch, classes=classes), rows, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     header, *lines = csv.reader(done.stdout.splitlines())
     expected = toy_model(arch, classes=classes).predict(toy_rows())
@@ -59,7 +46,7 @@ def test_a_fresh_process_without_torch_gives_the_models_answers(tmp_path, rows, 
 
 
 def test_probabilities_are_the_models(tmp_path, rows):
-    done = run(toy_package(), rows, "--proba", "--output", "out.csv", cwd=tmp_path)
+    done = run_package(toy_package(), rows, "--proba", "--output", "out.csv", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, "")
     header, *lines = csv.reader((tmp_path / "out.csv").read_text("utf8").splitlines())
     assert header == ["answer", "p(high)", "p(low)", "p(größer)"]
@@ -70,14 +57,15 @@ def test_probabilities_are_the_models(tmp_path, rows):
 @EVERY_KIND
 def test_the_example_of_the_package_can_be_read(tmp_path, arch, classes):
     package = toy_package(arch, classes=classes)
-    done = run(package, package / "example.csv", cwd=tmp_path)
+    done = run_package(package, package / "example.csv", cwd=tmp_path)
     assert (done.returncode, len(done.stdout.splitlines())) == (0, 2)
 
 
 def test_the_package_says_what_it_holds():
     files = {p.name for p in toy_package().iterdir()}
     assert files == {
-        *("model.onnx", "model.json", "model.onnx.parity.json", "runner.py"),
+        *("model.onnx", "model.json", "model.onnx.parity.json", "runner.py", "rows.py"),
+        "table_reader.py",
         *("requirements.txt", "Dockerfile", "example.csv", "README.md"),
     }
     readme = (toy_package() / "README.md").read_text("utf8")
@@ -106,7 +94,7 @@ def test_no_row_of_the_users_is_in_the_package(tmp_path):
 )
 def test_rows_at_fault_end_with_code_2_and_one_line(tmp_path, text, why):
     (tmp_path / "bad.csv").write_text(text, "utf8")
-    done = run(toy_package(), "bad.csv", cwd=tmp_path)
+    done = run_package(toy_package(), "bad.csv", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: ")
     assert why in done.stderr
@@ -115,7 +103,7 @@ def test_rows_at_fault_end_with_code_2_and_one_line(tmp_path, text, why):
 
 def test_a_header_alone_gives_a_header_alone(tmp_path):
     (tmp_path / "none.csv").write_text('age,income,code,smoker,"city, town"\n', "utf8")
-    assert run(toy_package(), "none.csv", cwd=tmp_path).stdout == "answer\n"
+    assert run_package(toy_package(), "none.csv", cwd=tmp_path).stdout == "answer\n"
 
 
 def test_a_package_is_replaced_and_something_else_is_not(tmp_path, monkeypatch):
@@ -193,15 +181,15 @@ def test_an_unknown_suffix_is_told_by_the_command(tmp_path, command):
     assert "suffixes" in str(done.exception)
 
 
-def test_the_experiment_runs(capsys):
+def test_the_experiment_runs(capsys, base):
     pytest.importorskip("fastapi", reason="needs the extra 'serve', which brings fastapi")
     pytest.importorskip("uvicorn", reason="needs the extra 'serve', which brings uvicorn")
     from experiments.ship import main
 
-    main(["--quick"])
+    main(["--quick", "--text-base", base])
     printed = capsys.readouterr().out
-    for table, arch in (("iris", "mlp_base"), ("diabetes", "mlp_steps")):
-        cells = next(line for line in printed.splitlines() if line.startswith(f"| {table} |")).split(" | ")
+    for name, arch in (("iris", "mlp_base"), ("diabetes", "mlp_steps"), ("opinions", "bert")):
+        cells = next(line for line in printed.splitlines() if line.startswith(f"| {name} |")).split(" | ")
         assert cells[1:3] == [arch, "onnx"]
         assert float(cells[4]) < 1e-5
     assert "requests a second" in printed

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from ship_fixtures import LABELS, as_dicts, toy_model, toy_package, toy_rows
+from ship_fixtures import LABELS, as_dicts, client_of, toy_model, toy_package, toy_rows
 
 from flame.errors import CheckpointError, ConfigError, MissingExtraError
 from flame.serve import Limits, make_app, serve
@@ -25,12 +25,6 @@ from flame.serve.limits import MAX_CLIENTS, TokenBuckets
 
 for _package in ("onnx", "onnxscript", "onnxruntime", "fastapi", "uvicorn", "httpx"):
     pytest.importorskip(_package, reason=f"needs the extras 'export' and 'serve', which bring {_package}")
-
-
-def client_of(app: Any) -> Any:
-    from fastapi.testclient import TestClient
-
-    return TestClient(app, raise_server_exceptions=False)
 
 
 @pytest.fixture(scope="module")
@@ -363,8 +357,8 @@ def test_a_port_that_is_taken_is_told():
 def test_an_answer_that_takes_too_long_is_given_up(monkeypatch):
     from flame.serve import app
 
-    monkeypatch.setattr(app, "predict", lambda *_, **__: time.sleep(1))
     client = client_of(make_app(toy_package(), limits=replace(Limits(), timeout_s=0.1)))
+    monkeypatch.setattr(app, "predict", lambda *_, **__: time.sleep(1))
     answered = client.post("/predict", content=b" " * 10_000, headers={"content-type": "text/csv"})
     assert (answered.status_code, "no answer within 0.1 s" in answered.text) == (503, True)
 

@@ -12,7 +12,7 @@ from flame.cli.output import busy, note, show
 
 Model = Annotated[Path, typer.Argument(help="Folder of a saved model.", metavar="MODEL")]
 CheckRows = Annotated[
-    Path | None, typer.Option("--rows", help="Table to compare export and model on; made-up rows if not given.")
+    Path | None, typer.Option("--rows", help="Table, texts or folder of pictures to compare on; made up if not given.")
 ]
 
 
@@ -45,7 +45,9 @@ def package(
     rows: CheckRows = None,
     as_json: Json = False,
 ) -> None:
-    """Write a folder that predicts with numpy and onnxruntime only: model, reader of rows, Dockerfile, README.
+    """Write a folder that predicts with numpy and onnxruntime: model, reader of rows, Dockerfile, README.
+
+    Packages of text models need tokenizers, too, those of picture models Pillow.
 
     Example: flame package iris/ iris-package/
     """
@@ -83,7 +85,7 @@ def serve(
     token: Annotated[
         str | None, typer.Option(envvar="FLAME_TOKEN", help="Ask for 'Authorization: Bearer TOKEN'.")
     ] = None,
-    max_rows: Annotated[int, typer.Option(min=1, help="Rows of a request.")] = 10_000,
+    max_rows: Annotated[int, typer.Option(min=1, help="Rows of a request; of texts 1,000, of pictures 64.")] = 10_000,
     max_bytes: Annotated[int, typer.Option(min=1, help="Bytes of a request's body.")] = 4_000_000,
     rate: Annotated[
         float | None, typer.Option(min=0.001, help="Requests a second that one client may send; no limit if not given.")

@@ -1,4 +1,4 @@
-"""The card of an exported table model: what a reader without this library needs to know, as JSON."""
+"""Cards of exported models as JSON, which a reader without this library needs: what all say, and the table's own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from flame.columns import MISSING, categories_in, numbers_in
-from flame.export.runner import FORMAT, VERSION, Reader, card_hash
+from flame.export.runner import FORMAT, VERSION, card_hash
+from flame.export.table_reader import TableReader
 from flame.table.preprocessing import CLIP, ColumnEncoding, TablePreprocessor
 
 if TYPE_CHECKING:
@@ -18,9 +19,9 @@ MADE_UP_ROWS = 512
 """Rows of a parity check when none are given."""
 
 
-def card_of(model: GeneratedModel) -> dict[str, Any]:
-    """All that turns cells into the model's inputs and its outputs into an answer; no weights, no rows."""
-    card = {
+def story_of(model: GeneratedModel) -> dict[str, Any]:
+    """What every card says, whatever its model reads."""
+    return {
         "format": FORMAT,
         "version": VERSION,
         "task": model.metadata.task,
@@ -29,11 +30,18 @@ def card_of(model: GeneratedModel) -> dict[str, Any]:
         "target": model.target,
         "labels": list(model.labels),
         "output": "number" if model.is_regression else "probabilities",
-        **model.preprocessor.to_json(),
-        "clip": CLIP,
-        "missing": list(MISSING),
     }
+
+
+def signed_card(card: dict[str, Any]) -> dict[str, Any]:
+    """With the hash by which a change is noticed."""
     return {**card, "sha256": card_hash(card)}
+
+
+def card_of(model: GeneratedModel) -> dict[str, Any]:
+    """All that turns cells of a table into the model's inputs and its outputs into an answer; no weights, no rows."""
+    reading = {**model.preprocessor.to_json(), "clip": CLIP, "missing": list(MISSING)}
+    return signed_card({**story_of(model), "modality": "table", **reading})
 
 
 def made_up_rows(preprocessor: TablePreprocessor, n: int = MADE_UP_ROWS, *, seed: int = 0) -> pd.DataFrame:
@@ -54,7 +62,7 @@ def _made_up_cells(column: ColumnEncoding, n: int, rng: np.random.Generator) -> 
 def same_matrix(card: dict[str, Any], preprocessor: TablePreprocessor, frame: pd.DataFrame) -> bool:
     """Whether the reader that is shipped makes the same numbers of these rows as the library, bit for bit."""
     cells = {c["name"]: cells_of(frame[c["name"]], c["kind"]) for c in card["columns"]}
-    return np.array_equal(Reader(card).matrix(cells), preprocessor.transform(frame))
+    return np.array_equal(TableReader(card).matrix(cells), preprocessor.transform(frame))
 
 
 def cells_of(values: pd.Series, kind: str) -> list[Any]:

@@ -27,6 +27,7 @@ def export_model(
 
     `iris.onnx` comes with `iris.json` (the card: columns, scales, categories, labels) and `iris.onnx.parity.json`.
     Classes come out as probabilities in the order of the card's labels, a number as it is; any number of rows goes in.
+    Texts come in as token ids of any length (their adapter is merged), pictures as standardised pixels.
 
     Args:
         path: file to write; its suffix says the format: `.pt2` (torch.export), `.onnx`, `.int8.onnx`, `.xml`
@@ -57,6 +58,8 @@ def export_model(
 def _written(form: Form, kind: Format, place: Path, versions: dict[str, str]) -> ParityReport:
     import torch
 
+    if kind.name in form.refused:
+        raise ExportError(f"{place.name}: {form.refused[kind.name]}")
     try:
         kind.write(form, place)
         found = kind.run(form, place)
@@ -69,7 +72,7 @@ def _written(form: Form, kind: Format, place: Path, versions: dict[str, str]) ->
         file=place.name,
         format=kind.name,
         n_rows=len(found),
-        rows="given" if form.given else "made up",
+        rows=form.rows,
         preprocessing_identical=form.reader_agrees,
         n_bytes=sum(p.stat().st_size for p in kind.files(place)),
         versions={"torch": torch.__version__, **versions},

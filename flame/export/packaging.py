@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import platform
+import re
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flame.export import runner
-from flame.export.example import example_csv
 from flame.export.exporting import export_model
+from flame.export.kinds import kind_of
 from flame.export.parity import ParityReport
 from flame.files import atomic_folder, check_place
 
@@ -22,17 +24,18 @@ _DOCKERFILE = """FROM python:{python}-slim
 WORKDIR /model
 COPY requirements.txt .
 RUN pip install --no-cache-dir -r requirements.txt
-COPY model.onnx model.json runner.py ./
+COPY model.onnx model.json {modules} ./
 USER nobody
 ENTRYPOINT ["python", "/model/runner.py"]
 """
+_OWN_IMPORT = re.compile(r"^( *)from flame(?:\.\w+)*\.(\w+) import", re.MULTILINE)
 
 
 def package_model(model: GeneratedModel, folder: str | Path, *, rows: Any = None) -> ParityReport:
-    """Write `model.onnx`, its card, `runner.py`, `requirements.txt`, `Dockerfile`, `example.csv` and `README.md`.
+    """Write `model.onnx`, its card, `runner.py`, `requirements.txt`, `Dockerfile`, an example and `README.md`.
 
-    `python runner.py rows.csv` there needs numpy and onnxruntime only. An older package in that folder is replaced in
-    one step; nothing is lost if writing fails.
+    `python runner.py rows.csv` there needs numpy and onnxruntime only, for texts tokenizers too, for pictures Pillow.
+    An older package in that folder is replaced in one step; nothing is lost if writing fails.
 
     Args:
         rows: rows to compare the export with the model on; made up if not given.
@@ -46,19 +49,37 @@ def package_model(model: GeneratedModel, folder: str | Path, *, rows: Any = None
     with atomic_folder(folder, marker=MARKER) as fresh:
         report = export_model(model, fresh / "model.onnx", rows=rows)
         card = runner.read_card(fresh / "model.json")
-        texts = {
-            "runner.py": Path(runner.__file__).read_text("utf8"),
-            "requirements.txt": "".join(f"{name}=={metadata.version(name)}\n" for name in ("numpy", "onnxruntime")),
-            "Dockerfile": _DOCKERFILE.format(python=".".join(platform.python_version_tuple()[:2])),
-            "example.csv": example_csv(card),
-            "README.md": _readme(card, report),
-        }
-        for name, text in texts.items():
-            (fresh / name).write_text(text, "utf8", errors="backslashreplace")
+        for name, content in _files(card, report).items():
+            (fresh / name).write_bytes(content)
     return report
 
 
-def _readme(card: dict[str, Any], report: ParityReport) -> str:
+def _files(card: dict[str, Any], report: ParityReport) -> dict[str, bytes]:
+    """All files of a package but the export's own."""
+    kind = kind_of(card)
+    modules = {f"{name.rpartition('.')[2]}.py": _alone(name) for name in (runner.__name__, *kind.files)}
+    example, content = kind.example(card)
+    python = ".".join(platform.python_version_tuple()[:2])
+    texts = {
+        **modules,
+        "requirements.txt": "".join(f"{name}=={metadata.version(name)}\n" for name in kind.packages),
+        "Dockerfile": _DOCKERFILE.format(python=python, modules=" ".join(modules)),
+        "README.md": _readme(card, report, example),
+    }
+    return {example: content} | {name: text.encode("utf8", "backslashreplace") for name, text in texts.items()}
+
+
+def _alone(module: str) -> str:
+    """The source of a module of ours that imports its neighbours in one folder."""
+    source = find_spec(module)
+    assert source is not None
+    assert source.origin is not None
+    return _OWN_IMPORT.sub(r"\1from \2 import", Path(source.origin).read_text("utf8"))
+
+
+def _readme(card: dict[str, Any], report: ParityReport, example: str) -> str:
+    kind = kind_of(card)
+    rows = kind.files_of_rows
     answer = f"one of {', '.join(f'`{v}`' for v in card['labels'])}" if card["labels"] else "a number"
     agreement = "" if report.class_agreement is None else f", the same class in {report.class_agreement:.2%} of them"
     lines = [
@@ -67,36 +88,27 @@ def _readme(card: dict[str, Any], report: ParityReport) -> str:
         card["requirement"],
         "",
         "    pip install -r requirements.txt",
-        "    python runner.py example.csv",
-        "    python runner.py rows.csv --proba --output predictions.csv",
+        f"    python runner.py {example}",
+        f"    python runner.py {rows} --proba --output predictions.csv",
         "",
         "Or in a container:",
         "",
         "    docker build -t model .",
-        '    docker run --rm -v "$PWD:/data" model /data/rows.csv',
+        f'    docker run --rm -v "$PWD:/data" model /data/{rows}',
         "",
-        "From Python: `Runner('model.onnx').predict_csv(open('rows.csv'))` with `from runner import Runner`.",
+        "From Python: `Runner('model.onnx')` of `runner.py`; its `outputs` and `answers`.",
         "",
-        "## Columns",
+        "## What it reads",
         "",
-        "Rows are a CSV in UTF-8 with these columns in any order; others are ignored. An empty cell: no value.",
-        "",
-        *(f"* `{c['name']}`: {_meaning(c)}" for c in card["columns"]),
+        *kind.reading(card),
         "",
         "## Files",
         "",
         "* `model.onnx`: any number of rows in, "
         + ("probabilities in the order of the labels out" if card["labels"] else "a number each out"),
-        "* `model.json`: columns, scales, categories and labels; `runner.py` refuses it if it was changed",
+        "* `model.json`: how rows become numbers, and the labels; `runner.py` refuses it if it was changed",
         f"* `{MARKER}`: compared with the model it was made of on {report.n_rows} rows ({report.rows}): largest "
         f"difference {report.max_abs_difference:.2g}{agreement}",
         "",
     ]
     return "\n".join(lines)
-
-
-def _meaning(column: dict[str, Any]) -> str:
-    if column["kind"] == "numeric":
-        return f"a number, {column['mean']:.4g} on average"
-    shown = ", ".join(f"`{t}`" for t in column["categories"][:8]) + (", ..." if len(column["categories"]) > 8 else "")
-    return f"{'yes or no' if column['kind'] == 'boolean' else 'a category'}: {shown}"

@@ -15,6 +15,8 @@ from flame.errors import FlameError
 
 LIMIT = 1e-5
 """Largest difference of an export in 32-bit numbers: of a probability, or of a number in units of the largest one."""
+TINY = 1e-30
+"""Probabilities below are as good as none: 32-bit numbers lose their digits there."""
 MIN_AGREEMENT = 0.95
 """Of an export in 8-bit numbers: share of the rows with the same class, or R² of its numbers against the model's."""
 
@@ -39,11 +41,13 @@ class ParityReport:
     relative_difference: float
     """The same for probabilities; for numbers in units of the largest one."""
     class_agreement: float | None
-    """Share of the rows with the same most likely class; None for a number."""
+    """Share of the rows with the same most likely class, or one as likely to the model; None for a number."""
+    logit_difference: float | None
+    """Largest difference of a logit (log-probabilities less their mean), in units of the largest; None for a number."""
     r2: float | None
     """Share of the variance of the model's numbers that the export keeps; None for classes."""
     preprocessing_identical: bool
-    """Whether the reader that is shipped makes the same inputs of the rows, bit for bit."""
+    """Whether the shipped reader makes the same inputs of the rows: bit for bit, pixels within 1e-4 of their spread."""
     n_bytes: int
     """Size of the model's files, without card and report."""
     versions: dict[str, str]
@@ -74,9 +78,24 @@ def compare(expected: np.ndarray, found: np.ndarray, *, classes: bool) -> dict[s
     return {
         "max_abs_difference": largest,
         "relative_difference": largest / scale,
-        "class_agreement": float((a.argmax(1) == b.argmax(1)).mean()) if classes else None,
+        "class_agreement": _agreement(a, b) if classes else None,
+        "logit_difference": _logit_difference(a, b) if classes else None,
         "r2": None if classes else 1 - float(np.square(a - b).sum()) / spread,
     }
+
+
+def _agreement(a: np.ndarray, b: np.ndarray) -> float:
+    found = np.take_along_axis(a, b.argmax(1)[:, None], 1)[:, 0]
+    return float((a.max(1) - found <= LIMIT).mean())
+
+
+def _logit_difference(a: np.ndarray, b: np.ndarray) -> float:
+    """Out of probabilities, so that near-certain rows count too; what is below 32-bit numbers does not."""
+    seen = (a > TINY) & (b > TINY)
+    x, y = (np.where(seen, np.log(np.maximum(p, TINY)), 0.0) for p in (a, b))
+    n = np.maximum(seen.sum(1, keepdims=True), 1)
+    x, y = (np.where(seen, v - v.sum(1, keepdims=True) / n, 0.0) for v in (x, y))
+    return float(np.abs(x - y).max(initial=0.0)) / (float(np.abs(x).max(initial=0.0)) or 1.0)
 
 
 def refuse_if_different(report: ParityReport, *, exact: bool) -> None:
@@ -93,11 +112,15 @@ def refuse_if_different(report: ParityReport, *, exact: bool) -> None:
         raise ExportError(
             f"{name}: the shipped reader makes other inputs of the rows than the model does; please report"
         )
-    if exact and report.relative_difference > LIMIT:
-        raise ExportError(
-            f"{name} differs from the model by {report.relative_difference:.2g} on {report.n_rows} rows, at most "
-            f"{LIMIT:g} is accepted; nothing was written: try another format"
-        )
+    measured = {"": report.relative_difference, " in its logits": report.logit_difference or 0.0}
+    for where, difference in measured.items():
+        if exact and difference > LIMIT:
+            raise ExportError(
+                f"{name} differs from the model by {difference:.2g}{where} on {report.n_rows} rows, at most "
+                f"{LIMIT:g} is accepted; nothing was written: try another format"
+            )
+    if exact and report.class_agreement is not None and report.class_agreement < 1:
+        raise ExportError(f"{name} gives other classes than the model; nothing was written: try another format")
     kept = report.r2 if report.class_agreement is None else report.class_agreement
     if not exact and kept is not None and kept < MIN_AGREEMENT:
         what = "R²" if report.class_agreement is None else "share of equal classes"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import os
-import re
 from collections.abc import Mapping
 from contextlib import nullcontext, suppress
 from pathlib import Path
@@ -18,18 +17,13 @@ import numpy as np
 
 from flame.columns import shorten
 from flame.errors import DataError, missing_extra
+from flame.picture.opening import LARGEST_SIDE, draft, open_encoded, refuse_bomb, upright
 
 if TYPE_CHECKING:
     from PIL import Image
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".avif", ".jp2")
 """Suffixes by which a path is taken for that of a picture."""
-FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "PPM", "AVIF", "JPEG2000")
-"""What is decoded, whatever the suffix says."""
-MAX_PIXELS = 200_000_000
-"""More pixels to decode than this are refused."""
-LARGEST_SIDE = 4096
-"""Pixels; no model reads more, and larger pictures come smaller."""
 
 
 def open_picture(cell: Any, *, side: int = LARGEST_SIDE) -> Image.Image:
@@ -48,10 +42,10 @@ def open_picture(cell: Any, *, side: int = LARGEST_SIDE) -> Image.Image:
         opened = _opened(cell)
         with nullcontext() if opened is cell else opened:
             if opened is not cell:
-                _draft(opened, side)
-            _refuse_bomb(opened.size)
+                draft(opened, side)
+            refuse_bomb(opened.size)
             opened.load()
-            made = _turned(_rgb(_fitted(opened, side)), opened)
+            made = upright(opened, side)
             return made.copy() if made is opened else made  # a copy is decoded, and holds no file
     except Exception as error:  # decoders raise many kinds on broken files
         raise DataError(f"a picture cannot be read: {name_of(cell)}: {_why(error)}") from error
@@ -88,8 +82,8 @@ def picture_size(cell: Any) -> tuple[int, int]:
         with nullcontext() if opened is cell else opened:
             size: tuple[int, int] = opened.size
             if opened is not cell:
-                _draft(opened, LARGEST_SIDE)
-            _refuse_bomb(opened.size)
+                draft(opened, LARGEST_SIDE)
+            refuse_bomb(opened.size)
     except Exception as error:  # as above
         raise DataError(f"a picture cannot be read: {name_of(cell)}: {_why(error)}") from error
     return size
@@ -153,32 +147,6 @@ def _why(error: BaseException) -> str:
 # --- opening ----------------------------------------------------------------------------------------------------------
 
 
-def open_encoded(stream: io.BufferedIOBase, name: str = "") -> Image.Image:
-    """A picture of which only the header is read yet.
-
-    `Image.open` would do, but for its limit on pixels: that is a setting of the whole process, counts pixels that a
-    JPEG need not decode, and warns below it.
-
-    Raises:
-        ValueError: if it is no picture of a known format, or its header is broken.
-    """
-    image = from_pillow()
-    image.init()
-    start = stream.read(16)
-    for known in FORMATS:
-        if known not in image.OPEN:
-            continue
-        factory, accepts = image.OPEN[known]
-        accepted = accepts(start) if accepts else True
-        if accepted and not isinstance(accepted, str):
-            stream.seek(0)
-            try:
-                return factory(stream, name)
-            except Exception as error:  # as above
-                raise ValueError("its header is broken or cut short") from error
-    raise ValueError(f"it is no picture of a known format ({', '.join(FORMATS)})" if start else "it is empty")
-
-
 def _opened(cell: Any) -> Any:
     """A Pillow image; the caller's own where there is nothing it could be opened from anew."""
     if isinstance(cell, str | os.PathLike):
@@ -217,64 +185,5 @@ def _from_array(array: np.ndarray) -> Any:
             "an array of uint8 and of shape (h, w), (h, w, 3) or (h, w, 4) is expected, however: "
             f"{array.dtype} {array.shape}; scale it to 0..255 and give array.astype('uint8')"
         )
-    _refuse_bomb((array.shape[1], array.shape[0]))
+    refuse_bomb((array.shape[1], array.shape[0]))
     return from_pillow().fromarray(array)
-
-
-def _draft(opened: Any, side: int) -> None:
-    """Let a JPEG be decoded at 1/2, 1/4 or 1/8 of its size where that is still no smaller than asked for."""
-    # A progressive one keeps all of its coefficients in memory, whatever is asked for.
-    held = getattr(opened, "fp", None)  # None: decoded already
-    if held is not None and opened.format in ("JPEG", "MPO") and not opened.info.get("progressive"):
-        opened.draft(None, (side, side))
-
-
-def _refuse_bomb(size: tuple[int, int]) -> None:
-    width, height = size
-    if width * height > MAX_PIXELS:
-        most = f"at most {MAX_PIXELS // 10**6} megapixels are expected"
-        raise ValueError(f"{most}, however: {width} by {height} pixels; make it smaller first")
-
-
-# --- size, colours, turn ----------------------------------------------------------------------------------------------
-
-
-def _fitted(opened: Any, side: int) -> Any:
-    """No larger than `side`."""
-    longest = max(opened.size)
-    if longest <= side:
-        return opened
-    width, height = (max(1, round(n * side / longest)) for n in opened.size)
-    if opened.mode in ("L", "LA", "RGB", "RGBA", "CMYK", "YCbCr"):
-        return opened.resize((width, height), reducing_gap=2.0)
-    return opened.resize((width, height), from_pillow().Resampling.NEAREST)  # palettes cannot be averaged
-
-
-def _rgb(opened: Any) -> Any:
-    if re.fullmatch(r"I|I;16.*|F", opened.mode):
-        return _deep(opened).convert("RGB")
-    if ("a" in opened.mode.lower() and opened.mode != "LAB") or "transparency" in opened.info:
-        seen = opened.convert("RGBA")
-        ground = from_pillow().new("RGBA", seen.size, (255, 255, 255, 255))
-        return from_pillow().alpha_composite(ground, seen).convert("RGB")
-    return opened if opened.mode == "RGB" else opened.convert("RGB")
-
-
-def _deep(opened: Any) -> Any:
-    """16 bits, 32 bits or floats as 8 bits; Pillow would cut them off at 255."""
-    cells = np.nan_to_num(np.asarray(opened).astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
-    top = float(cells.max(initial=0.0))
-    full = next((f for f in (1.0, 255.0, 65_535.0) if top <= f and (f > 1.0 or opened.mode == "F")), top)
-    full = 65_535.0 if opened.mode.startswith("I;16") else full
-    return from_pillow().fromarray(np.clip(np.rint(cells * (255.0 / full)), 0, 255).astype(np.uint8))
-
-
-def _turned(made: Any, opened: Any) -> Any:
-    """Upright; asked of the decoded picture, because TIFFs are turned while decoding."""
-    place = 1
-    with suppress(Exception):  # broken EXIF data spoil no picture
-        place = opened.getexif().get(0x0112, 1)
-    turn = from_pillow().Transpose
-    turns = [turn.FLIP_LEFT_RIGHT, turn.ROTATE_180, turn.FLIP_TOP_BOTTOM, turn.TRANSPOSE, turn.ROTATE_270]
-    turns += [turn.TRANSVERSE, turn.ROTATE_90]
-    return made.transpose(turns[place - 2]) if place in range(2, 9) else made

@@ -6,7 +6,6 @@ Shape letters: n = pictures, s = side in pixels.
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,15 +16,14 @@ from torch import Tensor
 
 from flame.errors import DataError
 from flame.inputs import Rows
-from flame.picture.pictures import LARGEST_SIDE, fault_of, open_picture, picture_size
+from flame.picture.opening import fine_side, middle
+from flame.picture.pictures import fault_of, open_picture, picture_size
 from flame.picture.sources import Broken, short_name
 from flame.progress import Progress
 from targets.vision_weights import PictureScale
 
 PART = 32
 """Pictures that run through the network together where no gradient is asked for."""
-FINER = 2
-"""Large files are decoded at this many times the size that is wanted, or more, and made small then."""
 SEEN = 64
 """Largest side in pixels of the copies by which files are checked and compared."""
 
@@ -74,20 +72,8 @@ def picture_tensor(cell: Any, scale: PictureScale) -> Tensor:
     Raises:
         DataError: if it cannot be read; names it.
     """
-    width, height = picture_size(cell)
-    wanted = FINER * scale.resize * max(width, height) / max(1, min(width, height))
-    picture = open_picture(cell, side=min(LARGEST_SIDE, math.ceil(wanted)))
-    return scale(torch.from_numpy(np.array(_middle(picture))).permute(2, 0, 1))
-
-
-def _middle(picture: Any) -> Any:
-    """Without the ends of a strip, which are cut off anyway: resized first, they could fill the memory."""
-    width, height = picture.size
-    most = 2 * min(width, height)
-    if max(width, height) <= most:
-        return picture
-    left, top = max(0, (width - most) // 2), max(0, (height - most) // 2)
-    return picture.crop((left, top, left + min(width, most), top + min(height, most)))
+    picture = open_picture(cell, side=fine_side(picture_size(cell), scale.resize))
+    return scale(torch.from_numpy(np.array(middle(picture))).permute(2, 0, 1))
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ import pandas as pd
 
 from flame.columns import Column, is_missing, shorten
 from flame.errors import DataError
-from flame.picture.pictures import SUFFIXES, header_fault, holds_picture, is_picture_path, name_of, open_encoded
+from flame.picture.opening import open_encoded
+from flame.picture.pictures import SUFFIXES, header_fault, holds_picture, is_picture_path, name_of
 
 IMAGE = "image"
 """Name of the one column of pictures."""

@@ -24,8 +24,9 @@ __all__ = ["Limits", "make_app", "serve"]
 def make_app(source: str | Path | GeneratedModel, *, token: str | None = None, limits: Limits | None = None) -> FastAPI:
     """An application that answers for one model.
 
-    `POST /predict` takes `{"rows": [{column: value, ...}, ...]}`, a CSV body or a CSV file; `GET /spec` says what the
-    model reads and answers, `/health` that it is up, `/metrics` how it is used (Prometheus), `/docs` all of this.
+    `POST /predict` takes `{"rows": [{column: value, ...}, ...]}`, a CSV body or a CSV file; of texts `{"texts": [...]}`
+    too; of pictures a form with files, one picture as the body, or base64 in JSON. `GET /spec` says what the model
+    reads and answers, `/health` that it is up, `/metrics` how it is used (Prometheus), `/docs` all of this.
 
     Args:
         source: folder of a packaged or saved model, an exported `.onnx` file, or a model; what is not exported yet is

@@ -4,22 +4,24 @@
 # function, because fastapi is imported where it is used.
 
 import asyncio
+import json
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from flame.errors import ConfigError
-from flame.export.example import example_csv, typical_row
+from flame.export.kinds import kind_of
+from flame.export.picture_reader import PictureReader
 from flame.export.runner import Runner
-from flame.serve.answers import RefusedError, answer, predict
+from flame.serve.answers import predict
+from flame.serve.bodies import JSON, Bodies, bodies_of
 from flame.serve.gate import Gate, too_large
 from flame.serve.limits import Limits
 from flame.serve.metrics import Metrics
+from flame.serve.refused import RefusedError
 
 if TYPE_CHECKING:
     from fastapi import FastAPI, Request, Response
 
-SMALL_BODY = 8_192
-"""Bodies up to here are answered in the event loop: sooner than a thread could be woken up."""
 PATHS = ("/predict", "/health", "/spec", "/metrics", "/docs", "/openapi.json")
 
 
@@ -34,7 +36,10 @@ def app_of(runner: Runner, *, token: str | None, limits: Limits) -> "FastAPI":
 
     if token is not None and not token.strip():
         raise ConfigError("a token of at least one character is expected, however: ''; leave it out for no token")
-    card = runner.card
+    card, bodies = runner.card, bodies_of(runner.card)
+    max_rows = bodies.row_limit(limits)
+    if isinstance(runner.reader, PictureReader):
+        runner.reader.max_pixels = limits.max_pixels
     app = FastAPI(
         title=f"Predicts {card['target']}", description=card["requirement"], version=card["sha256"][:12], redoc_url=None
     )
@@ -45,13 +50,14 @@ def app_of(runner: Runner, *, token: str | None, limits: Limits) -> "FastAPI":
     async def _refused(_: Request, error: RefusedError) -> Response:
         return _refusal(error)
 
-    @app.post("/predict", openapi_extra=_documented(runner), responses=_refusals(), response_model=None)
+    extra = _documented(runner, bodies)
+
+    @app.post("/predict", openapi_extra=extra, description=bodies.said, responses=_refusals(), response_model=None)
     async def _predict(request: Request) -> Response:
-        """Predict rows: JSON, CSV in the body, or a form with a CSV file. Columns beside the model's are ignored."""
         body = await _read_body(request, limits)
         kind = request.headers.get("content-type", "")
-        work = partial(predict, runner, body, kind, max_rows=limits.max_rows)
-        content, n_rows = work() if len(body) <= SMALL_BODY else await _in_thread(work, limits)
+        work = partial(predict, runner, body, kind, max_rows=max_rows)
+        content, n_rows = work() if len(body) <= bodies.in_loop else await _in_thread(work, limits)
         metrics.rows += n_rows
         return Response(content, media_type="application/json")
 
@@ -75,17 +81,13 @@ def app_of(runner: Runner, *, token: str | None, limits: Limits) -> "FastAPI":
 
 def spec_of(card: dict[str, Any], limits: Limits) -> dict[str, Any]:
     """The public part of a card, and the limits."""
-    columns = [
-        {"name": c["name"], "kind": c["kind"]}
-        | ({"mean": c["mean"], "std": c["std"]} if c["kind"] == "numeric" else {"categories": list(c["categories"])})
-        for c in card["columns"]
-    ]
+    bodies = bodies_of(card)
     told = {key: card[key] for key in ("task", "arch", "requirement", "target", "labels", "output")}
-    sizes = {"max_rows": limits.max_rows, "max_bytes": limits.max_bytes}
+    sizes = {"max_rows": bodies.row_limit(limits), "max_bytes": limits.max_bytes}
     return {
         **told,
-        "columns": columns,
-        "example": {"rows": [typical_row(card)]},
+        "columns": bodies.columns(card),
+        "example": {"rows": [kind_of(card).row(card)]},
         **sizes,
         "card_sha256": card["sha256"],
     }
@@ -131,42 +133,12 @@ def _refusal(error: RefusedError) -> "Response":
     return JSONResponse(error.content, status_code=error.status, headers=error.headers)
 
 
-def _documented(runner: Runner) -> dict[str, Any]:
-    """The request body in OpenAPI's words, with an example of the model's own columns."""
-    row, table = typical_row(runner.card), example_csv(runner.card)
-    schema = {
-        "type": "object",
-        "required": ["rows"],
-        "properties": {"rows": {"type": "array", "minItems": 1, "items": _row_schema(runner.card)}},
-    }
-    form = {"type": "object", "properties": {"file": {"type": "string", "format": "binary"}}, "required": ["file"]}
-    return {
-        "requestBody": {
-            "required": True,
-            "content": {
-                "application/json": {"schema": schema, "example": {"rows": [row]}},
-                "text/csv": {"schema": {"type": "string"}, "example": table},
-                "multipart/form-data": {"schema": form},
-            },
-        },
-        "responses": {"200": _answered(runner, row)},
-    }
-
-
-def _answered(runner: Runner, row: dict[str, Any]) -> dict[str, Any]:
-    example = answer(runner, runner.outputs({name: [cell] for name, cell in row.items()}))
-    return {"description": "A prediction per row.", "content": {"application/json": {"example": example}}}
-
-
-def _row_schema(card: dict[str, Any]) -> dict[str, Any]:
-    properties = {
-        c["name"]: {
-            "type": ["number" if c["kind"] == "numeric" else c["kind"].replace("categorical", "string"), "null"]
-        }
-        | ({"examples": list(c["categories"][:8])} if c["kind"] == "categorical" else {})
-        for c in card["columns"]
-    }
-    return {"type": "object", "required": list(properties), "properties": properties}
+def _documented(runner: Runner, bodies: Bodies) -> dict[str, Any]:
+    """Request and answer in OpenAPI's words, with an example that the model has answered."""
+    content = bodies.content(runner.card)
+    answered, _ = predict(runner, json.dumps(content[JSON]["example"]).encode(), JSON, max_rows=1)
+    shown = {"description": "A prediction per row.", "content": {JSON: {"example": json.loads(answered)}}}
+    return {"requestBody": {"required": True, "content": content}, "responses": {"200": shown}}
 
 
 def _refusals() -> dict[int | str, dict[str, Any]]:

@@ -8,9 +8,9 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from flame.serve.answers import RefusedError
 from flame.serve.limits import Limits, TokenBuckets
 from flame.serve.metrics import Metrics
+from flame.serve.refused import RefusedError
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

@@ -24,7 +24,9 @@ class Limits:
     max_bytes: int = 4_000_000
     """Size of a request's body."""
     max_rows: int = 10_000
-    """Rows of a request."""
+    """Rows of a request; of texts 1,000 at most, of pictures 64."""
+    max_pixels: int = 40_000_000
+    """Pixels of a picture, before it is made smaller."""
     timeout_s: float = 10.0
     """Seconds to receive a body, and again to answer it."""
     rate: float | None = None

@@ -50,6 +50,7 @@ def _opened(place: Path, threads: int) -> Runner:
     try:
         return Runner(place, threads=threads)
     except ImportError as error:
-        raise missing_extra("onnxruntime", "serve", "HTTP services") from error
+        extra = "vision" if error.name == "PIL" else "serve"
+        raise missing_extra(error.name or "onnxruntime", extra, "HTTP services") from error
     except Exception as error:  # onnxruntime's errors have no base but Exception
         raise CheckpointError(f"{place} cannot be served: {error}") from error

@@ -74,7 +74,7 @@ class TextPreprocessor:
 
     def tokenize(self, rows: pd.DataFrame) -> TokenRows:
         """As `encode`, without a warning."""
-        cells = [cells_as_text(rows[name]).tolist() for name in self._found(rows)]
+        cells = [cells_as_text(rows[name]).tolist() for name in self.columns_in(rows)]
         second = cells[1] if len(cells) == 2 else None
         return tokenized(self.base.tokenizer, cells[0], second, max_tokens=self.max_tokens)
 
@@ -102,8 +102,12 @@ class TextPreprocessor:
             raise CheckpointError(f"the stored preprocessing is not readable: {error}") from error
         return cls(columns, base, n)
 
-    def _found(self, rows: pd.DataFrame) -> list[str]:
-        """The columns of `rows` that hold the texts: by name, or the only ones there are where names do not tell."""
+    def columns_in(self, rows: pd.DataFrame) -> list[str]:
+        """The columns of `rows` that hold the texts: by name, or the only ones there are where names do not tell.
+
+        Raises:
+            DataError: names the column that is missing, with the nearest match.
+        """
         names = [str(c) for c in rows.columns]
         if set(self.columns) <= set(names):
             return list(self.columns)
