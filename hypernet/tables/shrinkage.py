@@ -78,8 +78,8 @@ class Shrinkage(nn.Module):
     def temper(self, factor: float) -> None:
         """Multiply all that is said, before its limits, by a factor."""
         for last in (self.scale, self.settings):
-            last.weight *= factor
-            last.bias *= factor
+            last.weight.mul_(factor)
+            last.bias.mul_(factor)
 
     def _tokens(self, support: Support, gains: Tensor, look: Look) -> Tensor:
         """One token for each column: (b, d, D_TOKEN)."""
