@@ -348,6 +348,7 @@ def test_the_environment_names_the_base_model(photos, base, model, monkeypatch):
     ],
 )
 def test_without_a_base_model_the_ways_to_get_one_are_named(photos, monkeypatch, tmp_path, name, why):
+    pytest.importorskip("torchvision", reason="networks need torchvision: pip install 'flame-hypernet[vision]'")
     monkeypatch.delenv(VARIABLE, raising=False)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(CheckpointError, match=why) as caught:
@@ -357,6 +358,7 @@ def test_without_a_base_model_the_ways_to_get_one_are_named(photos, monkeypatch,
 
 
 def test_a_file_that_fits_no_network_is_refused(photos, tmp_path):
+    pytest.importorskip("torchvision", reason="networks need torchvision: pip install 'flame-hypernet[vision]'")
     from safetensors.torch import save_file
 
     save_file({"a": torch.zeros(2)}, tmp_path / "other.safetensors")
