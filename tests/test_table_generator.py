@@ -15,7 +15,7 @@ from hypernet.tables.checkpoint import load_table_generator, save_table_generato
 from hypernet.tables.encoding import fit_steps
 from hypernet.tables.head import solve_logistic, solve_ridge
 from hypernet.tables.inputs import to_task
-from hypernet.tables.look import LOOK_NOISE, anchor_scales, look_at
+from hypernet.tables.look import LOOK_NOISE, anchor_scales, between, look_at
 from hypernet.tables.network import draw_hidden, support_of
 from hypernet.tables.objective import query_loss
 from hypernet.tables.support import Support, column_gains
@@ -218,6 +218,32 @@ def test_the_noise_that_is_found_follows_the_noise_of_the_table():
         y = clean + noise * torch.randn(len(x), 1)
         found.append(float(look_at(seen(x, (y - y.mean()) / y.std(), regression=True)).noise))
     assert found[0] < 0.3 * found[1] < 0.09 * found[2]
+
+
+def test_the_best_noise_may_lie_between_the_levels_and_not_beyond_them():
+    noise = torch.tensor([LOOK_NOISE, LOOK_NOISE, LOOK_NOISE])
+    lowest = torch.tensor([[-0.7], [-1.2], [3.0]])  # decimal logarithms
+    error = (0.1 * (noise.log10() - lowest).square()).exp()
+    found = between(noise, error, error.argmin(1)).log10()
+    assert torch.allclose(found, torch.tensor([-0.7, -1.2, 1.0]), atol=1e-3)
+
+
+def test_untrained_scales_are_those_that_the_first_look_favours():
+    model = TableGenerator()
+    x, y = rows(k=1)
+    numbers = seen(x, y, regression=True)
+    look = look_at(numbers)
+    with torch.inference_mode():
+        assert torch.equal(model.shrinkage(numbers, look).noise, look.noise)
+        noisy = replace(look, noise=4 * look.noise)
+        classes = seen(*rows(k=2), regression=False)
+        ratio = model.shrinkage(classes, look).prior / model.shrinkage(classes, noisy).prior
+    assert torch.allclose(ratio, torch.tensor(2.0))  # half the logits for twice the noise
+
+
+@pytest.mark.parametrize(("n", "stride"), [(300, 1), (500, 2), (4000, 4), (20_000, 14)])
+def test_a_look_at_a_large_table_takes_a_quarter_of_its_rows_and_never_too_many(n, stride):
+    assert look_at(seen(*rows(n=n, d=2, k=1), regression=True), torch.tensor([[0.1]])).stride == stride
 
 
 def test_rows_that_repeat_leave_a_finite_look():

@@ -78,11 +78,20 @@ def look_at(support: Support, noise: Tensor | None = None) -> Look:
     per_column = (use[:, None] @ (support.columns / support.columns.sum(2, keepdim=True).clamp(min=1)))[:, 0]
     residual = torch.stack(residuals, 1)[rows, best]
     skill = (1 - error).clamp(min=-1)
-    return Look(skill, _between(noise, error, best), _relative(use), _relative(per_column), residual, stride)
+    return Look(skill, between(noise, error, best), _relative(use), _relative(per_column), residual, stride)
 
 
-def _between(noise: Tensor, error: Tensor, best: Tensor) -> Tensor:
-    """The minimum of the parabola through the best level and its neighbours, on logarithmic axes: (b,)."""
+def between(noise: Tensor, error: Tensor, best: Tensor) -> Tensor:
+    """The minimum of the parabola through the best level and its neighbours, on logarithmic axes.
+
+    Args:
+        noise: levels, each the same multiple of the one before.
+        error: of every level.
+        best: place of the smallest error.
+
+    Shape:
+        noise (b, levels), error (b, levels), best (b,) -> (b,)
+    """
     at = noise.gather(1, best[:, None])[:, 0]
     inner = (best > 0) & (best < noise.shape[1] - 1)
     middle = best.clamp(1, max(noise.shape[1] - 2, 1))[:, None]
