@@ -179,7 +179,7 @@ def tables(outcomes: Sequence[Outcome]) -> str:
             f"| seconds to write, {what} | " + " | ".join(f"{v:.1f}" for v in [*values, np.mean(values)]) + " |"
         )
     lines += ["", f"{SEEDS} draws of the {SHOTS}; one thread of {processor()}, torch {torch.__version__}, seconds with"]
-    lines += ["reading and decoding, on a machine that was busy otherwise."]
+    lines += ["reading and decoding."]
     chosen = [o for o in outcomes if o.strengths]
     return "\n".join([*lines, *(["", *_strength_lines(chosen)] if chosen else [])])
 
