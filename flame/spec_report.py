@@ -75,25 +75,3 @@ def _checked(constraint: Constraint, value: float | None) -> Check:
         return Check(required)
     size = constraint.si_value / constraint.value if constraint.value else 1.0
     return Check(required, f"{value / size:.4g}" + f" {constraint.unit or ''}".rstrip(), constraint.is_met_by(value))
-
-
-def broken_constraints(spec: TaskSpec, measured: Mapping[str, float]) -> tuple[list[str], list[str]]:
-    """Which limits a result breaks, and which were not measured.
-
-    Args:
-        spec: the request.
-        measured: SI values by kind ("parameters", "model_size", "latency", ...) or, for metrics, by name ("accuracy").
-
-    >>> from flame.taskspec import Constraint
-    >>> limit = Constraint(kind="parameters", operator="<", value=5, unit="k", si_value=5000)
-    >>> broken_constraints(TaskSpec(intent="build", constraints=(limit,)), {"parameters": 6000})
-    (['parameters < 5 k was asked for; measured is 6000'], [])
-    """
-    broken, unknown = [], []
-    for constraint in spec.constraints:
-        value = measured.get(constraint.name or constraint.kind)
-        if value is None:
-            unknown.append(str(constraint))
-        elif not constraint.is_met_by(value):
-            broken.append(f"{constraint} was asked for; measured is {value:g}")
-    return broken, unknown

@@ -13,13 +13,13 @@ from collections.abc import Callable
 from typing import Any
 
 from flame.errors import MetadataError, RouteError
-from flame.spec_report import broken_constraints, report
+from flame.spec_report import report
 from flame.taskspec import BUILDABLE, TaskSpec
 from requirements_prompts.understanding.limits import read_limits
 from requirements_prompts.understanding.request import Understanding, read_device_of, read_request, read_task_of
 from requirements_prompts.words import MAX_CHARS
 
-__all__ = ["ask_back", "broken_constraints", "report", "require_buildable", "understand"]
+__all__ = ["ask_back", "report", "require_buildable", "understand"]
 
 _ASK_TASK = "What should the model do: sort into classes, predict a number, find things in pictures, or something else?"
 _QUESTIONS = {

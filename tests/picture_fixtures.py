@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from flame import GeneratedModel, generate_model
+
 ARCH = "mobilenet_v3_small"
 SHADES = {"dark": (30, 20, 60), "light": (240, 220, 150), "red": (220, 30, 20)}
 
@@ -53,3 +55,18 @@ def put_classes(folder: Path, n: int = 3, labels: tuple[str, ...] = ("dark", "li
         for i in range(n):
             picture(label, 100 * place + i).save(folder / label / f"{i}.png")
     return folder
+
+
+WORDS = "Sort cards photographed by a webcam"
+NEW = [picture("light", 91), picture("dark", 92), picture("dark", 93)]
+EXPECTED = ["light", "dark", "dark"]
+
+
+@pytest.fixture(scope="module", name="photos")
+def photos_fixture(tmp_path_factory) -> Path:
+    return put_classes(tmp_path_factory.mktemp("photos"))
+
+
+@pytest.fixture(scope="module", name="model")
+def model_fixture(photos, base) -> GeneratedModel:
+    return generate_model(WORDS, photos, base_model=base)

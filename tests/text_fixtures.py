@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 
+from flame import GeneratedModel, generate_model
 from flame.api import any_text_way
 from flame.text.base_models import MINILM_PACKAGE
 from hypernet.adapters import AdapterGenerator
@@ -85,3 +88,13 @@ def stirred_generator(base: str) -> AdapterGenerator:
     made.base = {"name": base, "sha256": writer.base.base.sha256}
     made.provenance = {"name": "stirred"}
     return made
+
+
+def frame(**more: Any) -> pd.DataFrame:
+    return pd.DataFrame({"text": TEXTS, "label": LABELS, **more})
+
+
+@pytest.fixture(name="model")
+def model_fixture(base: str) -> GeneratedModel:
+    """Written from labelled texts."""
+    return generate_model("Sentiment of reviews", frame(), base_model=base)
