@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from flame.text.encoding import TextEncoder
 from flame.text.tasks import TextRows, TextTask
+from flame.text.token_rows import TokenRows
 from targets import Weights
 
 BATCH = 32
@@ -38,26 +39,39 @@ class Trained:
 
 
 def train(
-    encoder: TextEncoder, tasks: Sequence[tuple[TextTask, TextRows]], *, way: str, epochs: float, seed: int = 0
+    encoder: TextEncoder,
+    tasks: Sequence[tuple[TextTask, TextRows]],
+    *,
+    way: str,
+    epochs: float,
+    seed: int = 0,
+    batch: int = BATCH,
+    start: Weights | None = None,
 ) -> Trained:
-    """Train on all tasks together, each row as often as `epochs` says; the given encoder is not changed."""
+    """Train on all tasks together, each row as often as `epochs` says; the given encoder is not changed.
+
+    `start`: adapter and classifier of one task to go on from (with `way` LoRA), as a generator writes them.
+    """
     started = time.perf_counter()
     torch.manual_seed(seed)
     weights: Weights | None = None
+    heads = {task.name: _head(task, encoder.base.hidden_size) for task, _ in tasks}
     if way == "LoRA":
         specs = encoder.target.static_specs()
-        weights = {s.name: (s.init_std * torch.randn(1, *s.shape)).requires_grad_() for s in specs}
-        learned = list(weights.values())
+        weights = {s.name: s.init_std * torch.randn(1, *s.shape) for s in specs}
+        if start is not None:
+            weights = {name: start[name].detach().clone() for name in weights}
+            heads[tasks[0][0].name].load_state_dict({n: start[f"classifier.{n}"][0] for n in ("weight", "bias")})
+        learned = [value.requires_grad_() for value in weights.values()]
     else:
         encoder = copy.copy(encoder)
         encoder.model = copy.deepcopy(encoder.model).requires_grad_(True)
         learned = list(encoder.model.base.parameters())
-    heads = {task.name: _head(task, encoder.base.hidden_size) for task, _ in tasks}
     tokens = {task.name: encoder.tokens(rows.texts, rows.pairs) for task, rows in tasks}
     of_heads = [p for head in heads.values() for p in head.parameters()]
     groups = [{"params": learned, "lr": LEARNING_RATES[way]}, {"params": of_heads, "lr": HEAD_RATE}]
     optimizer = torch.optim.Adam(groups)
-    plan = _plan([len(rows) for _, rows in tasks], epochs)
+    plan = _plan([_lengths(tokens[task.name]) for task, _ in tasks], epochs, batch)
     for i, (which, chosen) in enumerate(plan):
         for group, top in zip(optimizer.param_groups, (LEARNING_RATES[way], HEAD_RATE), strict=True):
             group["lr"] = top * (1 - i / len(plan))
@@ -79,13 +93,19 @@ def _head(task: TextTask, width: int) -> nn.Linear:
     return head
 
 
-def _plan(sizes: Sequence[int], epochs: float) -> list[tuple[int, Tensor]]:
-    """Batches of all tasks in random order."""
+def _lengths(tokens: TokenRows) -> Tensor:
+    return torch.tensor([len(ids) for ids in tokens.ids])
+
+
+def _plan(lengths: Sequence[Tensor], epochs: float, size: int) -> list[tuple[int, Tensor]]:
+    """Batches of all tasks in random order; rows of like length stand together, out of sixteen batches at a time."""
     batches = []
-    for which, n in enumerate(sizes):
+    for which, known in enumerate(lengths):
+        n = len(known)
         total = max(1, round(epochs * n))
         rows = torch.cat([torch.randperm(n) for _ in range(-(-total // n))])[:total]
-        batches += [(which, part) for part in rows.split(BATCH)]
+        for part in rows.split(16 * size):
+            batches += [(which, batch) for batch in part[known[part].argsort()].split(size)]
     return [batches[i] for i in torch.randperm(len(batches)).tolist()]
 
 

@@ -91,14 +91,31 @@ def test_the_ordinary_way_learns_and_leaves_the_encoder_as_it_was(toy_kit, toy_d
     torch.testing.assert_close(toy_kit.encoder.encode(rows.texts), before)
 
 
-def test_a_quick_run_of_glue_reports_every_method_with_its_time(options, tmp_path):
+def test_a_quick_run_of_glue_reports_every_method_and_resumes(toy_data, toy_base, tmp_path, capsys):
+    options = ["--data", str(toy_data), "--base", toy_base, "--quick", "--work", str(tmp_path / "w"), "--rank", "2"]
+    glue.main([*options, "--methods", "LoRA"])
+    assert capsys.readouterr().out.count("\n| ") == 2  # the head of the table, and one method
     glue.main([*options, "--output", str(tmp_path / "g")])
+    assert "| LoRA" not in capsys.readouterr().err
     text = (tmp_path / "g.md").read_text("utf8")
-    assert "|  | sst2 | stsb | rte | mean | seconds | seconds, all rows | relative |" in text
+    assert "|  | sst2 | stsb | rte | mean | seconds | seconds at 20 epochs | relative efficiency |" in text
     records = json.loads((tmp_path / "g.json").read_text("utf8"))["records"]
-    assert len({r["method"] for r in records}) == 7
+    assert len({r["method"] for r in records}) == 10
     assert {tuple(r["scores"]) for r in records} == {("accuracy",), ("pearson", "spearman")}
     assert all(r["seconds"] > 0 for r in records if r["method"] in ("FLAME", "LoRA", "Finetune"))
+
+
+def test_what_a_trained_task_is_written_by_is_where_training_goes_on_from(toy_data, toy_base, tmp_path):
+    options = glue.arguments(["--data", str(toy_data), "--base", toy_base, "--quick", "--rank", "2"])
+    tasks, splits = glue.read(options)
+    kit = glue.trained_kit(options, tmp_path, splits)
+    start = glue.Bench(kit, tasks, splits, epochs=0.1).write("glue_rte", tasks["glue_rte"].descriptions[0])
+    start = {name: value.detach() + 1 for name, value in start.items()}
+    made = train(kit.encoder, [(tasks["glue_rte"], splits["glue_rte"][0])], way="LoRA", epochs=1e-9, start=start)
+    trained = {name: value for name, value in made.weights.items() if name in start}
+    trained["classifier.weight"] = made.heads["glue_rte"].weight[None]
+    for name, value in trained.items():  # after a single step of Adam
+        assert 0 < (value - start[name]).abs().max() < 0.02, name
 
 
 def test_measures_are_those_of_glue(toy_data):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,16 +14,23 @@ from torch import Tensor
 
 from flame.errors import CheckpointError, DataError
 from flame.files import atomic_folder, check_place, claim_work
-from flame.text.base import TRAINING_TOKENS
+from flame.metadata import Arch, Metadata
+from flame.text.base import TRAINING_TOKENS, load_text_base
 from flame.text.base_models import find_base
 from flame.text.derived import derived_tasks
 from flame.text.encoding import TextEncoder
 from flame.text.tasks import TextTask, read_text_rows, read_text_task, text_task_names
 from flame.timed_runs import fit_for_minutes, run_story
-from hypernet.adapters import AdapterGenerator, load_adapter_generator, save_adapter_generator
+from hypernet.adapters import (
+    AdapterGenerator,
+    AdapterGeneratorConfig,
+    load_adapter_generator,
+    save_adapter_generator,
+)
 from hypernet.adapters.module import AdapterModule, AdapterTrainConfig
-from hypernet.adapters.objective import Encode, batch_outputs
+from hypernet.adapters.objective import Encode, batch_outputs, head_outputs
 from hypernet.adapters.stream import AdapterBatch, AdapterTask, StreamConfig, draw_batch
+from hypernet.tasks import TaskRecord
 from targets import Weights
 
 MARKER = "model.safetensors"
@@ -44,6 +51,9 @@ def train_texts(
     rank: int = 8,
     only: Sequence[str] | None = None,
     derived: float = 0.4,
+    heads: bool = False,
+    rows: int | None = None,
+    decoder: str = "shared",
     bf16: bool = True,
     progress: bool = True,
     command: str = "flame.text.training.train_texts(...)",
@@ -61,6 +71,9 @@ def train_texts(
         work: folder for the log and the resume file; `<output>.work` if not given.
         only: train on these tasks alone, and look at no others.
         derived: part of the batches that ask another question of the same rows; see `flame.text.derived`.
+        heads: give every task a head of its own, as in the paper, and train these instead of rows from label words.
+        rows: read at most so many training rows of a task.
+        decoder: what writes adapters, `shared` or `per_tensor`; of a new generator only.
         bf16: run the base model in bfloat16.
 
     Raises:
@@ -69,26 +82,33 @@ def train_texts(
         DataError: if the folder holds no training task.
     """
     config = config or AdapterTrainConfig()
+    if heads:  # how frequent classes are is part of a task that is known
+        config = replace(config, stream=replace(config.stream, balanced=False))
     output = check_place(output, marker=MARKER)
     work = Path(work) if work is not None else output.with_name(output.name + ".work")
     encoder = TextEncoder(find_base(base), rank=rank, max_tokens=TRAINING_TOKENS, bf16=bf16)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        generator = _started(encoder, start)
-    run = {"config": asdict(config), "start": generator.fingerprint, "base": generator.base}
-    claim_work(work, {**run, "only": only, "derived": derived, "bf16": bf16})
     names = text_task_names("train", folder=data) if only is None else list(only)
     tasks = [read_text_task(data, name) for name in names]
     if not tasks:
         raise DataError(f"{data} holds no training task; give the folder that holds text/<task>/task.json")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        records = [head_record(data, task, rows, load_text_base(base).arch) for task in tasks if heads]
+        generator = _started(encoder, start, AdapterGeneratorConfig(decoder=decoder), records)
+    run = {"config": asdict(config), "start": generator.fingerprint, "base": generator.base}
+    kind = {"only": only, "derived": derived, "heads": heads, "rows": rows, "decoder": decoder, "bf16": bf16}
+    claim_work(work, {**run, **kind})
     encode = None if config.frozen else encode_with(encoder)
     looked = {"train": names} | ({"select": text_task_names("select", folder=data)} if only is None else {})
-    checks = {role: check_batches(data, encoder, found, frozen=config.frozen) for role, found in looked.items()}
+    checks = {
+        role: check_batches(data, encoder, found, frozen=config.frozen, balanced=not heads)
+        for role, found in looked.items()
+    }
     before = {name: value.clone() for name, value in generator.state_dict().items()}
     earlier = {role: scores_of(generator, found, encode) for role, found in checks.items()}
-    rows = training_tasks(data, tasks, encoder, frozen=config.frozen)
-    rows += derived_tasks(tasks, rows, encoder, part=derived)
-    module = AdapterModule(generator.train(), config, rows, encode)
+    read = training_tasks(data, tasks, encoder, frozen=config.frozen, rows=rows)
+    read += derived_tasks(tasks, read, encoder, part=0.0 if heads else derived)
+    module = AdapterModule(generator.train(), config, read, encode)
     fit_for_minutes(module, work, progress=progress)
     generator.cpu().eval()
     later, kept = {role: scores_of(generator, found, encode) for role, found in checks.items()}, False
@@ -103,16 +123,35 @@ def train_texts(
     return load_adapter_generator(output)
 
 
-def _started(encoder: TextEncoder, start: str | Path | None) -> AdapterGenerator:
+def head_record(data: str | Path, task: TextTask, limit: int | None, arch: Arch) -> TaskRecord:
+    """What a generator remembers of a task that has a head of its own."""
+    labels = tuple(words[0] for words in task.words)
+    if not task.regression:
+        size = Metadata(task="seq_cls", out_dim=len(labels), arch=arch)
+        return TaskRecord(task.name, size, labels, task.descriptions, {})
+    y = read_text_rows(data, task, "train", limit=limit).y
+    scale = {"mean": float(y.mean()), "std": float(y.std())}
+    return TaskRecord(task.name, Metadata(task="seq_reg", out_dim=1, arch=arch), (), task.descriptions, scale)
+
+
+def _started(
+    encoder: TextEncoder, start: str | Path | None, config: AdapterGeneratorConfig, records: Sequence[TaskRecord]
+) -> AdapterGenerator:
     described = encoder.facts()
     if start is None:
         width = encoder.base.hidden_size
-        generator = AdapterGenerator(encoder.target.static_specs(), width, width)
+        generator = AdapterGenerator(encoder.target.static_specs(), width, width, config, records)
         generator.base = described
         return generator.eval()
     generator = load_adapter_generator(start)
     if generator.base != described:
         raise CheckpointError(f"the generator in {start} fits {generator.base}, however the base here is {described}")
+    wanted = [record.name for record in records]
+    if wanted != list(generator.tasks):
+        raise CheckpointError(
+            f"the generator in {start} has heads for {list(generator.tasks)}, however {wanted} are to be trained; name "
+            "the same tasks, or train from nothing"
+        )
     return generator
 
 
@@ -127,7 +166,7 @@ def encode_with(encoder: TextEncoder) -> Encode:
 
 
 def training_tasks(
-    data: str | Path, tasks: Sequence[TextTask], encoder: TextEncoder, *, frozen: bool
+    data: str | Path, tasks: Sequence[TextTask], encoder: TextEncoder, *, frozen: bool, rows: int | None = None
 ) -> list[AdapterTask]:
     """The training rows of tasks, embedded, with their shares of the batches.
 
@@ -138,15 +177,16 @@ def training_tasks(
     # texts have factors of their own, since the base model has never read two texts at once.
     limits = [(MANY_LABELS if len(t.labels) > 20 else MOST_FROZEN) if frozen else MOST_ROWS for t in tasks]
     made = [
-        adapter_task(data, t, "train", encoder, limit, frozen=frozen) for t, limit in zip(tasks, limits, strict=True)
+        adapter_task(data, t, "train", encoder, min(limit, rows or limit), frozen=frozen)
+        for t, limit in zip(tasks, limits, strict=True)
     ]
-    own = [math.sqrt(len(rows.y) * t.factor) for t, rows in zip(tasks, made, strict=True)]
+    own = [math.sqrt(len(m.y) * t.factor) for t, m in zip(tasks, made, strict=True)]
     factors, totals = Counter[str](), Counter[str]()
     for task, weight in zip(tasks, own, strict=True):
         factors[task.kind] += task.factor  # type: ignore[assignment]
         totals[task.kind] += weight  # type: ignore[assignment]
     shares = [math.sqrt(factors[t.kind]) * w / totals[t.kind] for t, w in zip(tasks, own, strict=True)]
-    return [AdapterTask(**{**vars(rows), "share": share}) for rows, share in zip(made, shares, strict=True)]
+    return [replace(m, share=share) for m, share in zip(made, shares, strict=True)]
 
 
 def adapter_task(
@@ -170,9 +210,11 @@ def adapter_task(
     )
 
 
-def check_batches(data: str | Path, encoder: TextEncoder, names: Sequence[str], *, frozen: bool) -> list[AdapterBatch]:
+def check_batches(
+    data: str | Path, encoder: TextEncoder, names: Sequence[str], *, frozen: bool, balanced: bool = True
+) -> list[AdapterBatch]:
     """Fixed batches of development rows of tasks, sixteen of them labelled examples."""
-    look = StreamConfig(rows=N_CHECK, support=(16, 16), noise=0.0)
+    look = StreamConfig(rows=N_CHECK, support=(16, 16), noise=0.0, balanced=balanced)
     batches = []
     for i, name in enumerate(names):
         task = adapter_task(data, read_text_task(data, name), "dev", encoder, 4 * N_CHECK, frozen=frozen)
@@ -189,21 +231,27 @@ def shuffled(batches: Sequence[AdapterBatch]) -> list[AdapterBatch]:
 
 @torch.inference_mode()
 def scores_of(generator: AdapterGenerator, batches: Sequence[AdapterBatch], encode: Encode | None) -> dict[str, float]:
-    """Mean loss and accuracy over classification batches, from words alone and with labelled rows; 1 = no idea."""
-    found: dict[str, list[float]] = {name: [] for name in ("words_loss", "words", "rows_loss", "rows")}
+    """Mean loss and accuracy over classification batches, from words alone and with labelled rows, or by the heads of
+    trained tasks; a loss of 1 = no idea.
+    """
+    found: dict[str, list[float]] = defaultdict(list)
     for batch in batches:
         if batch.words is None:
             continue
-        zero, few, y = batch_outputs(generator, batch, encode)
-        for name, outputs, truth in (("words", zero, y), ("rows", few, y[batch.n_support :])):
-            loss = torch.nn.functional.cross_entropy(outputs, truth) / math.log(y.shape[1])
+        if batch.task in generator.tasks:
+            told = [("heads", head_outputs(generator, batch, encode), batch.y[0])]
+        else:
+            zero, few, y = batch_outputs(generator, batch, encode)
+            told = [("words", zero, y), ("rows", few, y[batch.n_support :])]
+        for name, outputs, truth in told:
+            loss = torch.nn.functional.cross_entropy(outputs, truth) / math.log(truth.shape[1])
             found[f"{name}_loss"].append(float(loss))
             found[name].append(float((outputs.argmax(1) == truth.argmax(1)).float().mean()))
-    return {name: round(sum(v) / len(v), 4) for name, v in found.items() if v}
+    return {name: round(sum(v) / len(v), 4) for name, v in found.items()}
 
 
 def _loss(scores: dict[str, dict[str, float]]) -> float:
-    known = [s["words_loss"] + s["rows_loss"] for s in scores.values() if s]
+    known = [sum(v for name, v in s.items() if name.endswith("_loss")) for s in scores.values() if s]
     return sum(known) / max(1, len(known))
 
 

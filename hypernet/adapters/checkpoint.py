@@ -16,6 +16,7 @@ from flame.errors import CheckpointError
 from hypernet.adapters.generator import AdapterGenerator, AdapterGeneratorConfig
 from hypernet.adapters.pictures import PictureGenerator
 from hypernet.folders import read_folder, write_folder
+from hypernet.tasks import TaskRecord
 from targets import WeightSpec
 
 FORMAT = "flame-adapter-generator"
@@ -29,6 +30,7 @@ def save_adapter_generator(model: AdapterGenerator, folder: str | Path) -> Path:
         "d_words": model.d_words,
         "d_feature": model.d_feature,
         "specs": [asdict(spec) for spec in model.specs],
+        "heads": [task.to_json() for task in model.tasks.values()],
         "base": model.base,
         "provenance": model.provenance,
     }
@@ -55,7 +57,8 @@ def load_picture_generator(folder: str | Path) -> PictureGenerator:
 
 
 def _built(raw: dict[str, Any], tensors: dict[str, Tensor]) -> AdapterGenerator:
-    return _filled(AdapterGenerator(*_sizes(raw)), raw, tensors)
+    tasks = [TaskRecord.from_json(task) for task in raw.get("heads", [])]
+    return _filled(AdapterGenerator(*_sizes(raw), tasks), raw, tensors)
 
 
 def _built_for_pictures(raw: dict[str, Any], tensors: dict[str, Tensor]) -> PictureGenerator:

@@ -14,8 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from flame.errors import WeightsError
-from hypernet.decoder import SharedHeads, SharedTrunk
+from flame.errors import ConfigError, RouteError, WeightsError, did_you_mean
+from hypernet.decoder import DECODERS, PerTensorHeads, SharedHeads, SharedTrunk
+from hypernet.tasks import TaskRecord
 from targets import Weights, WeightSpec
 
 GATE = 3.0
@@ -44,6 +45,12 @@ class AdapterGeneratorConfig:
     """Standard deviation of a bias's correction."""
     noise: float = 0.3
     """Variance of standardised numbers that the features do not tell."""
+    decoder: str = "shared"
+    """What writes adapters: `shared` (one trunk) or `per_tensor` (the paper: a linear map each)."""
+
+    def __post_init__(self) -> None:
+        if self.decoder not in DECODERS:
+            raise ConfigError(f"decoder must be one of {did_you_mean(str(self.decoder), DECODERS)}")
 
 
 @dataclass(frozen=True)
@@ -73,6 +80,8 @@ class AdapterGenerator(nn.Module):
 
     Untrained it changes nothing: the adapters are those of the base model, and a row is its label's own normalised
     embedding times a temperature, which is zero-shot classification by label-name similarity.
+
+    A task of `tasks` has a head of its own as well, which writes its classifier from the latent alone (section 3.2.2).
     """
 
     def __init__(
@@ -81,17 +90,24 @@ class AdapterGenerator(nn.Module):
         d_words: int,
         d_feature: int,
         config: AdapterGeneratorConfig | None = None,
+        tasks: Sequence[TaskRecord] = (),
     ) -> None:
         super().__init__()
         self.config = config or AdapterGeneratorConfig()
         self.specs = tuple(specs)
         self.d_words, self.d_feature = d_words, d_feature
+        self.tasks = {task.name: task for task in tasks}
         d = self.config.d_latent
         self.encoder = nn.Sequential(
             nn.Linear(d_words, 2 * d), nn.GELU(), nn.Linear(2 * d, d), nn.LayerNorm(d, elementwise_affine=False)
         )
-        self.trunk = SharedTrunk(d, d_trunk=self.config.d_trunk, chunk=self.config.chunk)
-        self.static_heads = SharedHeads(self.specs, self.trunk)
+        self.static_heads: SharedHeads | PerTensorHeads
+        if self.config.decoder == "shared":
+            self.trunk = SharedTrunk(d, d_trunk=self.config.d_trunk, chunk=self.config.chunk)
+            self.static_heads = SharedHeads(self.specs, self.trunk)
+        else:
+            self.static_heads = PerTensorHeads(self.specs, d)
+        self.task_heads = nn.ModuleList(PerTensorHeads(_head_specs(task, d_feature), d) for task in tasks)
         self.label_head = LabelHead(d_words, d_feature, self.config)
         self.number_head = _zero(nn.Linear(d, d_feature + 1))
         self.solve_settings = nn.Sequential(nn.Linear(d + 2, 32), nn.GELU(), _zero(nn.Linear(32, 5)))
@@ -147,6 +163,20 @@ class AdapterGenerator(nn.Module):
         """
         out = self.number_head(z)
         return out[:, None, :-1], out[:, -1:]
+
+    def task_rows(self, task: str, z: Tensor) -> tuple[Tensor, Tensor]:
+        """The classifier of a trained task, written by its own head; zero before training.
+
+        Shape:
+            (b, d_latent) -> weight (b, k, p), bias (b, k); k = 1 and standardised numbers for a regression
+
+        Raises:
+            RouteError: if the task has no head.
+        """
+        if task not in self.tasks:
+            raise RouteError(f"no head for task {task!r}; this generator has {did_you_mean(task, self.tasks)}")
+        written = self.task_heads[list(self.tasks).index(task)](z)
+        return written["weight"], written["bias"]
 
     def row_changes(self, labels: Tensor | None, z: Tensor) -> Tensor:
         """What the rows have learnt beyond the label words, less what all rows share; None: the row of a regression.
@@ -209,6 +239,11 @@ class LabelHead(nn.Module):
         # Lengths of about one for the inputs, as the latent has.
         told = torch.cat([own, own - own.mean(1, keepdim=True)], -1) * own.shape[-1] ** 0.5
         return self.out(self.inner(self.words(told) + self.latent(z)[:, None]))
+
+
+def _head_specs(task: TaskRecord, d_feature: int) -> tuple[WeightSpec, WeightSpec]:
+    k = task.metadata.out_dim
+    return WeightSpec("weight", (k, d_feature), zero_init=True), WeightSpec("bias", (k,), zero_init=True)
 
 
 def _unit(words: Tensor) -> Tensor:

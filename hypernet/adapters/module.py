@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 from torch.utils.data import DataLoader
 
 from hypernet.adapters.generator import AdapterGenerator
-from hypernet.adapters.objective import Encode, batch_losses
+from hypernet.adapters.objective import Encode, batch_losses, head_loss
 from hypernet.adapters.stream import AdapterBatch, AdapterStream, AdapterTask, StreamConfig
+from hypernet.decoder import SharedHeads
 from hypernet.timed import TimedModule
 
 SCALES_FASTER = 3.0
 """Factor of the learning rate of the adapters' scales, and of what the description makes of them."""
+HEADS_FASTER = 10.0
+"""Factor of the learning rate of a trained task's classifier, once it is written."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,10 @@ class AdapterTrainConfig:
 
 
 class AdapterModule(TimedModule):
-    """Minimises the loss of rows under the adapters and classifiers that the generator writes (equation 4)."""
+    """Minimises the loss of rows under the adapters and classifiers that the generator writes (equation 4).
+
+    Rows of a task that has a head train adapter and head; those of others the classifier rows from label words.
+    """
 
     generator: AdapterGenerator
     config: AdapterTrainConfig
@@ -66,18 +74,32 @@ class AdapterModule(TimedModule):
         return DataLoader(stream, batch_size=None)
 
     def training_step(self, batch: AdapterBatch, batch_index: int) -> Tensor | None:
-        zero, few, change = batch_losses(self.generator, batch, self._encode)
-        loss = zero + self.config.few * few + self.config.shrink * change
+        if batch.task in self.generator.tasks:
+            loss = head_loss(self.generator, batch, self._encode)
+            shown = {"heads": loss}
+        else:
+            zero, few, change = batch_losses(self.generator, batch, self._encode)
+            loss = zero + self.config.few * few + self.config.shrink * change
+            shown = {"words": zero, "rows": few}
         if not loss.isfinite():
             return None
-        self.log("train/words", zero.detach(), prog_bar=True, batch_size=1)
-        self.log("train/rows", few.detach(), prog_bar=True, batch_size=1)
+        for name, value in shown.items():
+            self.log(f"train/{name}", value.detach(), prog_bar=True, batch_size=1)
         return loss
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
+        made = self.generator
+        # A step of Adam changes all d_latent terms of a linear map's output, and with them the output as many times.
+        linear = 1.0 / made.config.d_latent
         # One number scales a whole B factor and starts at zero: at the rate of the others it would be late.
-        scales = [self.generator.static_heads.scale, *self.generator.gates.parameters()]
-        known = {id(p) for p in scales}
-        others = [p for p in self.generator.parameters() if id(p) not in known]
-        groups = [{"params": others, "faster": 1.0}, {"params": scales, "faster": SCALES_FASTER, "weight_decay": 0.0}]
+        scales = list(made.gates.parameters())
+        rates: list[tuple[float, list[Parameter]]] = [(HEADS_FASTER * linear, list(made.task_heads.parameters()))]
+        if isinstance(made.static_heads, SharedHeads):
+            scales.append(made.static_heads.scale)
+        else:
+            rates.append((linear, list(made.static_heads.parameters())))
+        known = {id(p) for p in scales} | {id(p) for _, group in rates for p in group}
+        rates.append((1.0, [p for p in made.parameters() if id(p) not in known]))
+        groups: list[dict[str, Any]] = [{"params": group, "faster": rate} for rate, group in rates if group]
+        groups.append({"params": scales, "faster": SCALES_FASTER, "weight_decay": 0.0})
         return torch.optim.AdamW(groups, lr=self.config.learning_rate, weight_decay=self.config.weight_decay)

@@ -39,6 +39,25 @@ def batch_losses(
     return _loss(zero, y, regression), _loss(few, y[batch.n_support :], regression), change
 
 
+def head_loss(generator: AdapterGenerator, batch: AdapterBatch, encode: Encode | None) -> Tensor:
+    """Loss of all rows under the adapter and the head of their own task; 1 = knowing nothing.
+
+    Shape:
+        -> scalar
+    """
+    return _loss(head_outputs(generator, batch, encode), batch.y[0], batch.words is None)
+
+
+def head_outputs(generator: AdapterGenerator, batch: AdapterBatch, encode: Encode | None) -> Tensor:
+    """Outputs of all rows by the head of their own task.
+
+    Shape:
+        -> (n, k)
+    """
+    z = generator.latent(batch.description)
+    return _apply(generator.task_rows(batch.task, z), _features(generator, batch, encode, z))[0]
+
+
 def batch_outputs(
     generator: AdapterGenerator, batch: AdapterBatch, encode: Encode | None
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -54,13 +73,17 @@ def _outputs(
     generator: AdapterGenerator, batch: AdapterBatch, encode: Encode | None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     z = generator.latent(batch.description)
-    features = batch.inputs[0] if encode is None else encode(batch.inputs, generator.adapters(z))
-    features = features[None].float()
+    features = _features(generator, batch, encode, z)
     rows = generator.number_rows(z) if batch.words is None else generator.head_rows(batch.words, z)
     s = batch.n_support
     known = None if batch.mute else rows
     solved = solve_head(generator, features[:, :s], batch.y[:, :s], known, z, regression=batch.words is None)
     return _apply(rows, features)[0], _apply(solved, features[:, s:])[0], batch.y[0], features[0]
+
+
+def _features(generator: AdapterGenerator, batch: AdapterBatch, encode: Encode | None, z: Tensor) -> Tensor:
+    features = batch.inputs[0] if encode is None else encode(batch.inputs, generator.adapters(z))
+    return features[None].float()
 
 
 def _apply(rows: Rows, features: Tensor) -> Tensor:

@@ -49,6 +49,8 @@ class AdapterBatch:
     """(n, ...) each, as in `AdapterTask`."""
     mute: bool = False
     """Whether the labelled examples speak without the label words."""
+    task: str = ""
+    """Name of the task that the rows are of."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,8 @@ class StreamConfig:
     """Length of the noise that is added to embeddings of length one."""
     mute: float = 0.0
     """Part of the batches whose labels say nothing to the few-shot solve, as 0 and 1 do in many a file."""
+    balanced: bool = True
+    """Draw the rows of all classes alike, since how frequent they are elsewhere is not known; else as they come."""
 
 
 class AdapterStream(IterableDataset[AdapterBatch]):
@@ -95,9 +99,10 @@ class AdapterStream(IterableDataset[AdapterBatch]):
 
 
 def draw_batch(task: AdapterTask, config: StreamConfig, draws: torch.Generator) -> AdapterBatch:
-    """Rows of all classes alike, since how frequent they are elsewhere is not known."""
-    labels = _draw_labels(task, config, draws)
-    groups = [(task.y == i).nonzero()[:, 0] for i in labels] or [torch.arange(len(task.y))]
+    """Rows of one task that are of like length."""
+    labels = _draw_labels(task, config, draws) if config.balanced else list(range(len(task.words)))
+    groups = [(task.y == i).nonzero()[:, 0] for i in labels] if config.balanced else []
+    groups = groups or [torch.arange(len(task.y))]
     middle = task.lengths[torch.cat(groups)[_integer(sum(map(len, groups)), draws)]]
     rows = torch.cat([_near(task, group, middle, -(-config.rows // len(groups)), draws) for group in groups])
     rows = rows[torch.randperm(len(rows), generator=draws)[: config.rows]]
@@ -106,11 +111,11 @@ def draw_batch(task: AdapterTask, config: StreamConfig, draws: torch.Generator) 
     inputs = cut([values[rows] for values in task.inputs])
     description = _noisy(_any(task.descriptions, draws), config, draws)[None]
     if not labels:
-        return AdapterBatch(description, None, task.y[rows][None, :, None], n_support, inputs)
+        return AdapterBatch(description, None, task.y[rows][None, :, None], n_support, inputs, task=task.name)
     words = torch.stack([_noisy(_any(task.words[i], draws), config, draws) for i in labels])
     y = (task.y[rows][:, None] == torch.tensor(labels)).float()
     mute = bool(torch.rand((), generator=draws) < config.mute)
-    return AdapterBatch(description, words[None], y[None], n_support, inputs, mute)
+    return AdapterBatch(description, words[None], y[None], n_support, inputs, mute, task.name)
 
 
 def cut(inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
