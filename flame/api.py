@@ -223,7 +223,8 @@ def any_text_way(
     """The way for texts; the built-in generator and its base model if none is given."""
     from flame.text.generators import CHECKPOINT, text_writer
 
-    return AnyTextWay(cache(lambda: text_writer(base_model, generator, built_in=BUILTIN / CHECKPOINT)), labels)
+    writer = cache(lambda: text_writer(base_model, generator, built_in=BUILTIN / CHECKPOINT))
+    return AnyTextWay(writer, labels, named=generator is not None)
 
 
 def any_picture_way(

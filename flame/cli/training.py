@@ -93,13 +93,19 @@ def train_texts(
     mute: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Part of the few-shot batches whose labels say nothing.")
     ] = 0.25,
+    heads: Annotated[
+        bool, typer.Option("--heads", help="Give every task a head of its own, which its description alone then finds.")
+    ] = False,
+    only: Annotated[list[str] | None, typer.Option(help="Train on this task alone; may be given again.")] = None,
+    task_rows: Annotated[int | None, typer.Option(min=8, help="Training rows of a task that are read.")] = None,
+    decoder: Annotated[str, typer.Option(help="What writes adapters: shared or per_tensor.")] = "shared",
     bf16: Annotated[bool, typer.Option(help="Run the base model in bfloat16.")] = True,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = 1,
     as_json: Json = False,
 ) -> None:
     """Train the generator of adapters for texts; killed and started again, it goes on.
 
-    Example: flame train-texts heads --data DATA --minutes 5 --frozen --rows 128
+    Example: flame train-texts rows --data DATA --minutes 5 --frozen --rows 128
     """
     import torch
 
@@ -123,6 +129,9 @@ def train_texts(
     command += "".join(f" {name} {value}" for name, value in options.items())
     command += "" if start is None else f" --start {start.name}"
     command += "" if bf16 else " --no-bf16"
+    command += " --heads" * heads + "".join(f" --only {name}" for name in only or ())
+    command += "" if task_rows is None else f" --task-rows {task_rows}"
+    command += "" if decoder == "shared" else f" --decoder {decoder}"
     generator = run(
         output,
         config,
@@ -130,6 +139,10 @@ def train_texts(
         base=base,
         start=start,
         derived=derived,
+        heads=heads,
+        only=only,
+        rows=task_rows,
+        decoder=decoder,
         bf16=bf16,
         progress=not as_json,
         command=command,

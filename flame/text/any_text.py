@@ -27,7 +27,9 @@ from flame.text.generators import TextWriter
 from flame.text.module import AdaptedText
 from flame.text.preprocessing import TextPreprocessor
 from flame.text.reading import PAIR_NAMES
-from hypernet.adapters import solve_head
+from flame.text.task_heads import SeenTask, seen_task
+from hypernet.adapters import AdapterGenerator, solve_head
+from hypernet.tasks import TaskRecord
 from requirements_prompts import TaskFacts
 from requirements_prompts.understanding.request import read_modality_of
 from targets import Weights
@@ -51,6 +53,8 @@ class AnyTextWay:
     """Gives the generator with its base model; called when a model is written."""
     labels: Sequence[Any] | None = None
     """Names of the classes, where the user gave them."""
+    named: bool = False
+    """Whether the user named the generator: it may have heads for tasks of its own, which the built-in one has not."""
 
     def propose(self, description: str | None, batch: DataBatch | None) -> Proposal | list[str]:
         """A proposal for texts; of other data nothing is said.
@@ -69,6 +73,10 @@ class AnyTextWay:
             task_type = "seq_reg" if reading.task_type == "seq_reg" else "seq_cls"
             labels = () if task_type == "seq_reg" else same_labels(self.labels, batch)
             return AnyText(self, description, batch, task_type, labels, notes)
+        pairs = None if batch is None else batch.modality == "text_pair"
+        seen = seen_task(self.writer(), description, labels=self.labels, pairs=pairs) if self.named else None
+        if seen is not None:
+            return AnyText(self, description, batch, seen.record.metadata.task, seen.labels, notes, seen)
         labels = check_class_names(self.labels, words=True) if self.labels is not None else class_names(description)
         if not labels:
             return [_lacking(reading.task_type, "the words speak of" if batch is None else "there are")]
@@ -90,6 +98,8 @@ class AnyText:
     labels: tuple[Any, ...]
     """In the order of the outputs; none for a regression."""
     notes: tuple[str, ...] = ()
+    seen: SeenTask | None = None
+    """The trained task whose head is used, if there are no labelled texts and the description is about one."""
 
     @property
     def arch(self) -> str:
@@ -108,6 +118,8 @@ class AnyText:
         """Where the texts stand."""
         if self.batch is not None:
             return tuple(c.name for c in self.batch.columns)
+        if self.seen is not None:
+            return PAIR_NAMES[0] if self.seen.pairs else ("text",)
         return PAIR_NAMES[0] if read_modality_of(self.description or "") == "text_pair" else ("text",)
 
     def facts(self, description: str | None) -> TaskFacts:
@@ -126,9 +138,9 @@ class AnyText:
             head = self._head(writer, preprocessor, adapter, z, notes)
         module = AdaptedText(base.encoder, base.config, {**adapter, **head})
         route = Route(
-            "any_text",
+            "any_text" if self.seen is None else "task_head",
             writer.checkpoint,
-            self.target,
+            self.target if self.seen is None else self.seen.record.name,
             self._reason(),
             {name: name for name in self.columns},
             None,
@@ -143,6 +155,8 @@ class AnyText:
     ) -> Weights:
         """The classifier, or the row of a regression, with batch axis."""
         generator, rows = writer.generator, None
+        if self.seen is not None:
+            return _of_task(generator, self.seen.record, z)
         if self.task_type == "seq_reg":
             rows = generator.number_rows(z)
         elif are_words(self.labels):
@@ -163,11 +177,23 @@ class AnyText:
         return {"classifier.weight": weight, "classifier.bias": bias}
 
     def _reason(self) -> str:
+        if self.seen is not None:
+            return (
+                f"the description is like a sentence that the task was trained with (cosine {self.seen.likeness:.2f})"
+            )
         if self.batch is None or self.batch.labels is None:
             return f"written from the names of {len(self.labels)} classes: {', '.join(map(shorten, self.labels[:6]))}"
         what = "texts" if len(self.columns) == 1 else "pairs of texts"
         kind = f"{len(self.labels)} classes" if self.labels else "numbers"
         return f"written from {min(len(self.batch), MAX_ROWS):,} labelled {what} and {kind}"
+
+
+def _of_task(generator: AdapterGenerator, record: TaskRecord, z: Tensor) -> Weights:
+    weight, bias = generator.task_rows(record.name, z)
+    if not record.labels:
+        scale, shift = float(record.preprocessing["std"]), float(record.preprocessing["mean"])
+        weight, bias = weight * scale, bias * scale + shift
+    return {"classifier.weight": weight, "classifier.bias": bias}
 
 
 def _lacking(task_type: str, there: str) -> str:

@@ -125,13 +125,14 @@ def train_texts(
 
 def head_record(data: str | Path, task: TextTask, limit: int | None, arch: Arch) -> TaskRecord:
     """What a generator remembers of a task that has a head of its own."""
+    rows = read_text_rows(data, task, "train", limit=limit)
+    known: dict[str, Any] = {"pairs": rows.pairs is not None}
     labels = tuple(words[0] for words in task.words)
     if not task.regression:
         size = Metadata(task="seq_cls", out_dim=len(labels), arch=arch)
-        return TaskRecord(task.name, size, labels, task.descriptions, {})
-    y = read_text_rows(data, task, "train", limit=limit).y
-    scale = {"mean": float(y.mean()), "std": float(y.std())}
-    return TaskRecord(task.name, Metadata(task="seq_reg", out_dim=1, arch=arch), (), task.descriptions, scale)
+        return TaskRecord(task.name, size, labels, task.descriptions, known)
+    known |= {"mean": float(rows.y.mean()), "std": float(rows.y.std())}
+    return TaskRecord(task.name, Metadata(task="seq_reg", out_dim=1, arch=arch), (), task.descriptions, known)
 
 
 def _started(

@@ -1,0 +1,119 @@
+"""Text tasks that a generator was trained on with heads of their own: trained, kept, found by description alone."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from text_toys import SHORT, toy_base_fixture, toy_data_fixture
+from typer.testing import CliRunner
+
+from flame import generate_model, load
+from flame.api import any_text_way
+from flame.cli import app
+from flame.errors import CheckpointError, ConfigError, RouteError
+from flame.text.tasks import read_text_rows, read_text_task
+from flame.text.training import train_texts
+from hypernet.adapters import AdapterGenerator, AdapterGeneratorConfig, load_adapter_generator
+from targets import WeightSpec
+
+FIXTURES = (toy_base_fixture, toy_data_fixture)  # pytest finds them by their names
+ONLY = ["glue_sst2", "glue_stsb", "glue_rte"]
+
+
+@pytest.fixture(scope="module", params=["shared", "per_tensor"])
+def place(request, toy_data, toy_base, tmp_path_factory):
+    """Folder of a generator with three heads, after four updates on the command line."""
+    folder = tmp_path_factory.mktemp("heads") / "g"
+    options = ["--data", toy_data, "--base", toy_base, "--rows", 8, "--minutes", 0.05, "--decoder", request.param]
+    only = [word for name in ONLY for word in ("--only", name)]
+    done = CliRunner().invoke(app, ["train-texts", *map(str, [folder, *options]), *only, "--heads", "--json"])
+    assert done.exit_code == 0, done.output
+    assert set(json.loads(done.stdout)) == {"saved_to", "train"}
+    return folder
+
+
+def sentences(data, name):
+    return read_text_task(data, name).descriptions
+
+
+def test_a_description_alone_finds_the_head_of_its_task(place, toy_data, toy_base, tmp_path):
+    model = generate_model(sentences(toy_data, "glue_sst2")[0], text_generator=place, base_model=toy_base)
+    assert (model.route.way, model.route.task) == ("task_head", "glue_sst2")
+    assert "cosine 1.00" in model.route.reason
+    rows = read_text_rows(toy_data, read_text_task(toy_data, "glue_sst2"), "test")
+    assert (
+        set(model.predict(rows.texts))
+        <= set(model.labels)
+        == set(load_adapter_generator(place).tasks["glue_sst2"].labels)
+    )
+    again = load(model.save(tmp_path / "m"))
+    assert np.array_equal(again.predict_proba(rows.texts), model.predict_proba(rows.texts))
+
+
+def test_the_model_is_what_the_generator_writes(place, toy_data, toy_base):
+    made = any_text_way(generator=place, base_model=toy_base).writer()
+    told = sentences(toy_data, "glue_sst2")[1]
+    model = generate_model(told, text_generator=place, base_model=toy_base)
+    with torch.inference_mode():
+        z = made.generator.latent(made.embed([told]))
+        weight, bias = made.generator.task_rows("glue_sst2", z)
+    head = model.module.model.classifier
+    assert torch.equal(head.weight, weight[0])
+    assert torch.equal(head.bias, bias[0])
+
+
+def test_a_number_comes_in_the_unit_of_the_training_rows(place, toy_data, toy_base):
+    rows = pd.DataFrame({"text1": ["a book", "the film"], "text2": ["a book", "one phone"]})
+    model = generate_model(sentences(toy_data, "glue_stsb")[0], rows, text_generator=place, base_model=toy_base)
+    assert (model.metadata.task, model.route.task) == ("seq_reg", "glue_stsb")
+    known = load_adapter_generator(place).tasks["glue_stsb"].preprocessing
+    y = read_text_rows(toy_data, read_text_task(toy_data, "glue_stsb"), "train").y
+    assert (known["mean"], known["pairs"]) == (pytest.approx(float(y.mean())), True)
+    assert abs(model.predict(rows) - known["mean"]).max() < 3 * known["std"]
+
+
+def test_classes_may_be_named_in_another_order_and_others_are_not_the_tasks(place, toy_data, toy_base):
+    told, record = sentences(toy_data, "glue_sst2")[0], load_adapter_generator(place).tasks["glue_sst2"]
+    backwards = [name.upper() for name in record.labels[::-1]]
+    model = generate_model(told, labels=backwards, text_generator=place, base_model=toy_base)
+    assert (model.route.way, model.labels) == ("task_head", tuple(backwards[::-1]))
+    other = generate_model(told, labels=["dull", "gripping"], text_generator=place, base_model=toy_base)
+    assert (other.route.way, other.labels) == ("any_text", ("dull", "gripping"))
+
+
+def test_labelled_texts_and_rows_of_another_kind_do_not_take_the_head(place, toy_data, toy_base):
+    told = sentences(toy_data, "glue_rte")[0]
+    rows = read_text_rows(toy_data, read_text_task(toy_data, "glue_sst2"), "train")
+    labelled = pd.DataFrame({"text": rows.texts, "label": rows.y.numpy()})
+    model = generate_model(told, labelled, target="label", text_generator=place, base_model=toy_base)
+    assert model.route.way == "any_text"
+    with pytest.raises(RouteError, match="name no classes"):  # single texts, and the task is about pairs
+        generate_model(told, rows.texts, text_generator=place, base_model=toy_base)
+
+
+def test_training_goes_on_with_the_same_heads_only(place, toy_data, toy_base, tmp_path):
+    options = {"data": toy_data, "base": toy_base, "bf16": False, "progress": False, "start": place}
+    more = train_texts(tmp_path / "more", SHORT, only=ONLY, heads=True, **options)
+    assert list(more.tasks) == ONLY
+    assert len(more.provenance["runs"]) == 2
+    with pytest.raises(CheckpointError, match=r"has heads for .*, however \['glue_rte'\] are to be trained"):
+        train_texts(tmp_path / "other", SHORT, only=["glue_rte"], heads=True, **options)
+
+
+def test_heads_start_at_zero_and_unknown_ones_are_named(place):
+    record = load_adapter_generator(place).tasks["glue_sst2"]
+    specs = (WeightSpec("a.0.lora_A", (2, 8), gain=1 / 3), WeightSpec("a.0.lora_B", (8, 2), zero_init=True))
+    for decoder in ("shared", "per_tensor"):
+        config = AdapterGeneratorConfig(d_latent=6, d_trunk=8, chunk=4, decoder=decoder)
+        made = AdapterGenerator(specs, 8, 5, config, [record])
+        z = made.latent(torch.randn(3, 8))
+        assert not made.adapters(z)["a.0.lora_B"].any()
+        weight, bias = made.task_rows("glue_sst2", z)
+        assert (weight.shape, bias.shape) == ((3, 2, 5), (3, 2))
+        assert not weight.any()
+        with pytest.raises(RouteError, match=r"no head for task 'glue_sst'.*glue_sst2"):
+            made.task_rows("glue_sst", z)
+    with pytest.raises(ConfigError, match="decoder must be one of"):
+        AdapterGeneratorConfig(decoder="linear")
