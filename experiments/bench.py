@@ -18,12 +18,15 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 
 import flame
 from flame.api import any_table_way, write_model
 from flame.metadata import Metadata
 from flame.table.tables import TABLES, load_table, split_table
 from targets import Target, Weights
+from targets.text import TextModel, TextTarget, text_config
+from targets.vision import VisionTarget
 
 DESCRIPTION = "Tell three iris species apart from petal and sepal sizes."
 
@@ -102,8 +105,6 @@ def _any_table(runs: int) -> list[tuple[str, np.ndarray]]:
 def _adapters(runs: int) -> list[tuple[str, np.ndarray]]:
     """LoRA adapters by the shared decoder, from a latent of 128 numbers; two threads."""
     from hypernet.decoder import MultiHeadDecoder
-    from targets.text import TextTarget, text_config
-    from targets.vision import VisionTarget
 
     torch.set_num_threads(2)
     rows = []
@@ -113,23 +114,28 @@ def _adapters(runs: int) -> list[tuple[str, np.ndarray]]:
     }
     for name, target in targets.items():
         decoder = MultiHeadDecoder(target.static_specs(), {}, d_latent=128, kind="shared").eval()
+        held = 4 * sum(p.numel() for p in decoder.parameters()) / 1e6
         n_bytes = 4 * sum(s.size for s in target.static_specs())
         z, source = torch.randn(1, 128), torch.zeros(n_bytes // 4)
         with torch.inference_mode():
             write = partial(decoder.static, z)
             write()
-            rows.append((f"{name}: write an adapter of {n_bytes / 1e6:.1f} MB, 2 threads", _repeat(write, runs)))
+            label = f"{name}: write an adapter of {n_bytes / 1e6:.1f} MB, decoder of {held:.1f} MB"
+            rows.append((f"{label}, 2 threads", _repeat(write, runs)))
             rows.append((f"{name}: floor, copy as many bytes", _repeat(source.clone, runs)))
-            if name == "ResNet-50":
-                rows += _merged(target, write, runs)
+            rows += _merged(name, target, write, runs)
     torch.set_num_threads(1)
     return rows
 
 
-def _merged(target: Target, write: Callable[[], Weights], runs: int) -> list[tuple[str, np.ndarray]]:
-    """A network of 31 classes with its adapter merged, on a base that was never trained: values cost no time."""
-    metadata = Metadata(task="img_cls", out_dim=31, arch="resnet50")
-    model = target.build(metadata)
+def _merged(name: str, target: Target, write: Callable[[], Weights], runs: int) -> list[tuple[str, np.ndarray]]:
+    """A model of 31 classes with its adapter merged, on a base that was never trained: values cost no time."""
+    if isinstance(target, TextTarget):
+        metadata = Metadata(task="seq_cls", out_dim=31, arch="distilbert-base-uncased")
+        model: nn.Module = TextModel(_random_base(), out_dim=31, config=target.config).eval()
+    else:
+        metadata = Metadata(task="img_cls", out_dim=31, arch="resnet50")
+        model = target.build(metadata)
     head = {s.name: torch.zeros(1, *s.shape) for s in target.dynamic_specs(metadata)}
 
     def merge() -> object:
@@ -139,9 +145,17 @@ def _merged(target: Target, write: Callable[[], Weights], runs: int) -> list[tup
     n_bytes = 4 * sum(p.numel() for p in model.parameters())
     source = torch.zeros(n_bytes // 4)
     return [
-        (f"ResNet-50: write an adapter and a merged model of {n_bytes / 1e6:.0f} MB, 2 threads", _repeat(merge, runs)),
-        ("ResNet-50: floor, copy as many bytes as the model has", _repeat(source.clone, runs)),
+        (f"{name}: write an adapter and a merged model of {n_bytes / 1e6:.0f} MB, 2 threads", _repeat(merge, runs)),
+        (f"{name}: floor, copy as many bytes as the model has", _repeat(source.clone, runs)),
     ]
+
+
+def _random_base() -> nn.Module:
+    """DistilBERT-base as transformers starts it."""
+    from transformers import AutoConfig, AutoModel
+
+    made: nn.Module = AutoModel.from_config(AutoConfig.for_model("distilbert"))
+    return made
 
 
 def _stages(call: Callable[[], flame.GeneratedModel], runs: int, name: str) -> list[tuple[str, np.ndarray]]:

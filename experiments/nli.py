@@ -6,9 +6,9 @@
 
 Trained on: SNLI, its relatives with two answers (RTE, QNLI, WNLI), and ANLI R1 to R3 where the data folder holds them
 as `text/anli_r1` to `text/anli_r3`. Zero-shot: CB, and MNLI matched and mismatched, from description and label names.
-The generator is trained on these sets only, in as many updates of as many rows as one LoRA with a head for each set,
-which is the paper's Zero-Shot: on an unseen set it answers with the head of a set that has the same three answers. A
-seed covers training, the wording of the descriptions, and which foreign description a control reads.
+The generator is trained on these sets only, with a head for each, in as many batches of as many rows as one LoRA with a
+head for each set, which is the paper's Zero-Shot: on an unseen set both answer with the head of a set that has the same
+three answers. A seed covers training, the wording of the descriptions, and which foreign description a control reads.
 """
 
 from __future__ import annotations
@@ -95,9 +95,9 @@ class Bench:
         solved = from_rows(kit.untrained, own, None, kit.features(rows, keep=(head, "rows")), rows.y, features)
         yield f"Closed-form head on {FEW} rows, base model", solved
         yield "One LoRA for all sets", self.lora.predict(sets.tasks[head], test)
-        yield "FLAME without its adapter", from_words(kit.generator, own, labels, features)
         for method, z in {"FLAME": own, **self._controls(name), SHARED: shared}.items():
-            yield method, from_words(kit.generator, z, labels, kit.features(test, kit.generator.adapters(z)))
+            weight, bias = kit.generator.task_rows(head, z)
+            yield method, kit.features(test, kit.generator.adapters(z)) @ weight[0].mT + bias[0]
 
     def _description(self, name: str) -> str:
         told = self.sets.tasks[name].descriptions
@@ -126,8 +126,9 @@ def trained(sets: Sets, options: argparse.Namespace, work: Path, seed: int) -> B
     place = work / f"nli-{seed}"
     if not (place / "config.json").is_file():
         train_texts(
-            place, config, data=options.data, base=options.base, rank=options.rank, only=list(sets.train), derived=0.0,
-            progress=sys.stderr.isatty(), command="python -m experiments.nli",
+            place, config, data=options.data, base=options.base, rank=options.rank, only=list(sets.train), heads=True,
+            rows=options.rows, decoder=options.decoder, progress=sys.stderr.isatty(),
+            command="python -m experiments.nli",
         )  # fmt: skip
     kit = load_kit(place, base=options.base, max_tokens=TRAINING_TOKENS, bf16=True)
     pairs = [(sets.tasks[n], rows) for n, rows in sets.train.items()]
@@ -178,6 +179,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="folder that holds text/<task>")
     parser.add_argument("--base", default="minilm")
     parser.add_argument("--rank", type=int, default=8)
+    parser.add_argument("--decoder", choices=["shared", "per_tensor"], default="per_tensor")
     parser.add_argument("--rows", type=int, default=4000, help="training rows of a set")
     parser.add_argument("--test-rows", type=int, default=500, help="test rows of a set")
     parser.add_argument("--updates", type=int, default=200)
