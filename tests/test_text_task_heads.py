@@ -1,6 +1,7 @@
 """Text tasks that a generator was trained on with heads of their own: trained, kept, found by description alone."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -12,8 +13,8 @@ from typer.testing import CliRunner
 from flame import generate_model, load
 from flame.api import any_text_way
 from flame.cli import app
-from flame.errors import CheckpointError, ConfigError, RouteError
-from flame.text.tasks import read_text_rows, read_text_task
+from flame.errors import CheckpointError, ConfigError, DataError, RouteError
+from flame.text.tasks import read_text_rows, read_text_task, text_task_names
 from flame.text.training import train_texts
 from hypernet.adapters import AdapterGenerator, AdapterGeneratorConfig, load_adapter_generator
 from targets import WeightSpec
@@ -91,6 +92,23 @@ def test_labelled_texts_and_rows_of_another_kind_do_not_take_the_head(place, toy
     assert model.route.way == "any_text"
     with pytest.raises(RouteError, match="name no classes"):  # single texts, and the task is about pairs
         generate_model(told, rows.texts, text_generator=place, base_model=toy_base)
+
+
+def test_a_task_of_ones_own_says_its_words_itself(toy_data, toy_base, tmp_path):
+    shutil.copytree(toy_data / "text" / "mr", tmp_path / "text" / "mails")
+    story = tmp_path / "text" / "mails" / "task.json"
+    facts = json.loads(story.read_text("utf8"))
+    with pytest.raises(DataError, match=r"task of your own.*says under 'words'"):
+        train_texts(tmp_path / "g", SHORT, data=tmp_path, base=toy_base, only=["mails"], heads=True)
+    story.write_text(json.dumps(facts | {"words": {"descriptions": ["Sort mails"]}}), "utf8")
+    with pytest.raises(DataError, match=r"is not complete.*KeyError: 'labels'"):
+        read_text_task(tmp_path, "mails")
+    words = {"descriptions": ["Sort mails by mood"], "labels": {"0": ["angry"], "1": ["calm"]}}
+    story.write_text(json.dumps(facts | {"words": words}), "utf8")
+    assert text_task_names("train", folder=tmp_path) == ["mails"]
+    train_texts(tmp_path / "g", SHORT, data=tmp_path, base=toy_base, heads=True, bf16=False, progress=False)
+    model = generate_model("Sort mails by mood", text_generator=tmp_path / "g", base_model=toy_base)
+    assert (model.route.task, model.labels) == ("mails", ("angry", "calm"))
 
 
 def test_training_goes_on_with_the_same_heads_only(place, toy_data, toy_base, tmp_path):

@@ -1,6 +1,7 @@
 """The text tasks of a data folder: their rows, and what users would say of them.
 
-`requirements_prompts/texts.json` holds descriptions, words for every label, and the role of each task:
+`requirements_prompts/texts.json` holds descriptions, words for every label, and the role of each task; a
+task of your own has the same under `words` in its `task.json`:
 
 * `train`: the generator learns from its training rows;
 * `select`: may guide choices while developing, is never learnt from;
@@ -84,38 +85,58 @@ def text_task_names(role: str | None = None, *, folder: str | Path | None = None
     >>> "banking77" in text_task_names("held_out"), len(text_task_names())
     (True, 51)
     """
-    names = [name for name, task in _words()["tasks"].items() if role in (None, task["role"])]
-    return names if folder is None else [n for n in names if (Path(folder) / "text" / n / "task.json").is_file()]
+    known = _words()["tasks"]
+    if folder is not None:
+        present = {place.parent.name: place for place in sorted(Path(folder).glob("text/*/task.json"))}
+        own = {name: _facts(place).get("words") for name, place in present.items() if name not in known}
+        known = {name: words for name, words in {**known, **own}.items() if name in present and words}
+    return [name for name, words in known.items() if role in (None, words.get("role", "train"))]
 
 
 def read_text_task(folder: str | Path, name: str) -> TextTask:
-    """A task's facts, from its `task.json` and from our words for it.
+    """A task's facts, from its `task.json` and from our words for it, or its own.
 
     Raises:
-        DataError: if there is no such task, or the folder does not hold it.
+        DataError: if there are no words for such a task, or the folder does not hold it.
     """
-    known = _words()["tasks"]
-    if name not in known:
-        raise DataError(f"no words for the text task {name!r}; there are {did_you_mean(name, list(known))}")
     place = Path(folder) / "text" / name / "task.json"
+    known = _words()["tasks"]
+    facts = _facts(place) if name in known or place.is_file() else {}
+    if name not in known and not facts.get("words"):
+        raise DataError(
+            f"no words for the text task {name!r}; there are {did_you_mean(name, list(known))} For a task of your own, "
+            f"{place} says under 'words': descriptions (a list) and labels (words for each label; null for a number)"
+        )
+    words = described(known[name]) if name in known else facts["words"]
+    try:
+        labels = tuple(words["labels"] or ())
+        return TextTask(
+            name=name,
+            role=words.get("role", "train"),
+            kind=words.get("kind", name),
+            descriptions=tuple(words["descriptions"]),
+            labels=labels,
+            words=tuple(tuple(words["labels"][label]) for label in labels),
+            metric=facts.get("metric", "accuracy"),
+            licence=facts.get("licence", "not stated"),
+            factor=words.get("factor", 1.0),
+            splits=_splits(set(facts["sizes"]), words.get("test", "test")),
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"{place} is not complete: it needs 'sizes' (rows by split) and 'words' with 'descriptions' and 'labels' "
+            f"({type(error).__name__}: {error})"
+        ) from error
+
+
+def _facts(place: Path) -> dict[str, Any]:
     try:
         facts = json.loads(place.read_text("utf8"))
     except (OSError, ValueError) as error:
-        raise DataError(f"cannot read {place}: {error}; give the data folder that holds text/{name}") from error
-    words = described(known[name])
-    labels = tuple(words["labels"] or ())
-    return TextTask(
-        name=name,
-        role=words["role"],
-        kind=words["kind"],
-        descriptions=tuple(words["descriptions"]),
-        labels=labels,
-        words=tuple(tuple(words["labels"][label]) for label in labels),
-        metric=facts["metric"],
-        licence=facts["licence"],
-        factor=words.get("factor", 1.0),
-        splits=_splits(set(facts["sizes"]), words.get("test", "test")),
-    )
+        raise DataError(
+            f"cannot read {place}: {error}; give the data folder that holds text/{place.parent.name}"
+        ) from error
+    return facts if isinstance(facts, dict) else {}
 
 
 def described(words: dict[str, Any]) -> dict[str, Any]:
