@@ -107,6 +107,8 @@ def test_a_task_of_ones_own_says_its_words_itself(toy_data, toy_base, tmp_path):
     story.write_text(json.dumps(facts | {"words": words}), "utf8")
     assert text_task_names("train", folder=tmp_path) == ["mails"]
     train_texts(tmp_path / "g", SHORT, data=tmp_path, base=toy_base, heads=True, bf16=False, progress=False)
+    made = load_adapter_generator(tmp_path / "g")
+    assert made.provenance["runs"][0]["weights_kept"] == "those after the run"
     model = generate_model("Sort mails by mood", text_generator=tmp_path / "g", base_model=toy_base)
     assert (model.route.task, model.labels) == ("mails", ("angry", "calm"))
 

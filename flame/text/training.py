@@ -62,7 +62,7 @@ def train_texts(
 
     Killed and called again with the same arguments, it goes on from the last minute. The new weights are written only
     if they have a smaller loss on development rows, of the trained tasks and of those that are never trained, than the
-    weights it started from.
+    weights it started from; new heads are written in any case.
 
     Args:
         data: folder with `text/<task>/`; see `flame.text.tasks`.
@@ -107,13 +107,16 @@ def train_texts(
     before = {name: value.clone() for name, value in generator.state_dict().items()}
     earlier = {role: scores_of(generator, found, encode) for role, found in checks.items()}
     read = training_tasks(data, tasks, encoder, frozen=config.frozen, rows=rows)
+    if heads:  # every row as often as any other: a task has its own head, and what it learns is not for others
+        read = [replace(task, share=float(len(task.y))) for task in read]
     read += derived_tasks(tasks, read, encoder, part=0.0 if heads else derived)
     module = AdapterModule(generator.train(), config, read, encode)
     fit_for_minutes(module, work, progress=progress)
     generator.cpu().eval()
     later, kept = {role: scores_of(generator, found, encode) for role, found in checks.items()}, False
     misled = {role: scores_of(generator, shuffled(found), encode) for role, found in checks.items()}
-    if not _loss(later) <= _loss(earlier):  # numbers that are not finite are not better
+    # Numbers that are not finite are not better; heads that know nothing yet are no checkpoint to keep.
+    if not _loss(later) <= (math.inf if heads and start is None else _loss(earlier)):
         generator.load_state_dict(before)
         kept = True
     scores = {"before": earlier, "after": later, "after, shuffled descriptions": misled}

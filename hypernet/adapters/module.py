@@ -97,7 +97,8 @@ class AdapterModule(TimedModule):
         if isinstance(made.static_heads, SharedHeads):
             scales.append(made.static_heads.scale)
         else:
-            rates.append((linear, list(made.static_heads.parameters())))
+            # So does a step of the encoder with the latent, and every tensor follows the latent without a norm between.
+            rates.append((linear, [*made.encoder.parameters(), *made.static_heads.parameters()]))
         known = {id(p) for p in scales} | {id(p) for _, group in rates for p in group}
         rates.append((1.0, [p for p in made.parameters() if id(p) not in known]))
         groups: list[dict[str, Any]] = [{"params": group, "faster": rate} for rate, group in rates if group]
