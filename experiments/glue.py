@@ -179,8 +179,8 @@ def read(options: argparse.Namespace) -> tuple[dict[str, TextTask], dict[str, Sp
 def trained_kit(options: argparse.Namespace, work: Path, splits: dict[str, Split]) -> TextKit:
     """The generator with a head for every task; trained here if `work` has none."""
     place, n_rows = work / "generator", sum(len(rows) for rows, _ in splits.values())
-    steps = max(1, round(options.epochs * n_rows / BATCH / 2))
-    config = AdapterTrainConfig(minutes=240.0, steps=steps, stream=StreamConfig(rows=BATCH))
+    steps = max(1, round(options.epochs * n_rows / BATCH))
+    config = AdapterTrainConfig(minutes=240.0, steps=steps, tasks_a_step=1, stream=StreamConfig(rows=BATCH))
     if not (place / "config.json").is_file():
         train_texts(
             place, config, data=options.data, base=options.base, only=list(splits), heads=True, rows=options.rows,

@@ -27,6 +27,7 @@ from hypernet.adapters import (
     load_adapter_generator,
     save_adapter_generator,
 )
+from hypernet.adapters.latents import tell_apart
 from hypernet.adapters.module import AdapterModule, AdapterTrainConfig
 from hypernet.adapters.objective import Encode, batch_outputs, head_outputs
 from hypernet.adapters.stream import AdapterBatch, AdapterTask, StreamConfig, draw_batch
@@ -109,6 +110,9 @@ def train_texts(
     read = training_tasks(data, tasks, encoder, frozen=config.frozen, rows=rows)
     if heads:  # every row as often as any other: a task has its own head, and what it learns is not for others
         read = [replace(task, share=float(len(task.y))) for task in read]
+        if start is None:
+            sentences = [task.descriptions for task in read]
+            tell_apart(generator, sentences, noise=config.stream.noise, seed=config.seed)
     read += derived_tasks(tasks, read, encoder, part=0.0 if heads else derived)
     module = AdapterModule(generator.train(), config, read, encode)
     fit_for_minutes(module, work, progress=progress)

@@ -107,6 +107,11 @@ class AdapterGenerator(nn.Module):
             self.static_heads = SharedHeads(self.specs, self.trunk)
         else:
             self.static_heads = PerTensorHeads(self.specs, d)
+            # A starts alike for all tasks, and the latent changes it: what tasks share is learned once, by the biases.
+            start = [s.init_std * torch.randn(s.size) for s in self.specs]
+            with torch.no_grad():
+                self.static_heads.bias.copy_(torch.cat(start))
+                self.static_heads.weight.zero_()
         self.task_heads = nn.ModuleList(PerTensorHeads(_head_specs(task, d_feature), d) for task in tasks)
         self.label_head = LabelHead(d_words, d_feature, self.config)
         self.number_head = _zero(nn.Linear(d, d_feature + 1))

@@ -98,9 +98,11 @@ class AdapterModule(TimedModule):
             scales.append(made.static_heads.scale)
         else:
             # So does a step of the encoder with the latent, and every tensor follows the latent without a norm between.
-            rates.append((linear, [*made.encoder.parameters(), *made.static_heads.parameters()]))
+            rates.append((linear, [*made.encoder.parameters(), made.static_heads.weight, *scales]))
+            scales = []
         known = {id(p) for p in scales} | {id(p) for _, group in rates for p in group}
         rates.append((1.0, [p for p in made.parameters() if id(p) not in known]))
         groups: list[dict[str, Any]] = [{"params": group, "faster": rate} for rate, group in rates if group]
-        groups.append({"params": scales, "faster": SCALES_FASTER, "weight_decay": 0.0})
+        if scales:
+            groups.append({"params": scales, "faster": SCALES_FASTER, "weight_decay": 0.0})
         return torch.optim.AdamW(groups, lr=self.config.learning_rate, weight_decay=self.config.weight_decay)
