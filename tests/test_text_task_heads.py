@@ -17,9 +17,11 @@ from flame.errors import CheckpointError, ConfigError, DataError, RouteError
 from flame.text.tasks import read_text_rows, read_text_task, text_task_names
 from flame.text.training import train_texts
 from hypernet.adapters import AdapterGenerator, AdapterGeneratorConfig, load_adapter_generator
+from hypernet.adapters.latents import tell_apart
 from targets import WeightSpec
 
 FIXTURES = (toy_base_fixture, toy_data_fixture)  # pytest finds them by their names
+SPECS = (WeightSpec("a.0.lora_A", (2, 8), gain=1 / 3), WeightSpec("a.0.lora_B", (8, 2), zero_init=True))
 ONLY = ["glue_sst2", "glue_stsb", "glue_rte"]
 
 
@@ -122,12 +124,31 @@ def test_training_goes_on_with_the_same_heads_only(place, toy_data, toy_base, tm
         train_texts(tmp_path / "other", SHORT, only=["glue_rte"], heads=True, **options)
 
 
+def test_wordings_of_a_task_get_one_latent_and_tasks_their_own(place):
+    record = load_adapter_generator(place).tasks["glue_sst2"]
+    made = AdapterGenerator(SPECS, 8, 5, AdapterGeneratorConfig(d_latent=6, d_trunk=8, chunk=4), [record])
+    draws = torch.Generator().manual_seed(0)
+    told = [torch.randn(4, 8, generator=draws) for _ in range(3)]  # as unlike within a task as between tasks
+
+    def likeness():
+        z = torch.nn.functional.normalize(made.latent(torch.cat(told)), dim=-1).detach()
+        same = torch.arange(3).repeat_interleave(4)[:, None] == torch.arange(3).repeat_interleave(4)
+        return float((z @ z.T)[same].mean()), float((z @ z.T)[~same].mean())
+
+    before = likeness()
+    tell_apart(made, told, noise=0.1)
+    within, between = likeness()
+    assert before[0] - before[1] < 0.6
+    assert within > 0.75
+    assert between < 0.3
+    assert all(p.grad is None for p in made.parameters())
+
+
 def test_heads_start_at_zero_and_unknown_ones_are_named(place):
     record = load_adapter_generator(place).tasks["glue_sst2"]
-    specs = (WeightSpec("a.0.lora_A", (2, 8), gain=1 / 3), WeightSpec("a.0.lora_B", (8, 2), zero_init=True))
     for decoder in ("shared", "per_tensor"):
         config = AdapterGeneratorConfig(d_latent=6, d_trunk=8, chunk=4, decoder=decoder)
-        made = AdapterGenerator(specs, 8, 5, config, [record])
+        made = AdapterGenerator(SPECS, 8, 5, config, [record])
         z = made.latent(torch.randn(3, 8))
         assert not made.adapters(z)["a.0.lora_B"].any()
         weight, bias = made.task_rows("glue_sst2", z)
