@@ -76,7 +76,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        base = options.base_model or (random_base(place) if options.quick else str(image_folder(options.data) / WEIGHTS))
+        base = options.base_model or (
+            random_base(place) if options.quick else str(image_folder(options.data) / WEIGHTS)
+        )
         names = options.domains.split(",")
         found = _made_up() if options.quick else unpacked(image_folder(options.data), place, names)
         outcomes = []

@@ -1,4 +1,4 @@
-"""A service in a process of its own: started on a free port, watched (its memory is read from /proc: Linux), stopped."""
+"""A service in a process of its own: started on a free port, watched (its memory in /proc: Linux), stopped."""
 
 from __future__ import annotations
 

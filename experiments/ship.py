@@ -1,14 +1,15 @@
 """The life of generated models: written, checked against a request, tuned, exported, served.
 
-    python -m experiments.ship --output experiments/results/ship    # tables, texts, pictures; every format; 10 minutes of load
+    python -m experiments.ship --output experiments/results/ship    # every format, ten minutes of load
     python -m experiments.ship --quick                              # small, in a minute
 
-Models are written from 60 % of the rows and checked, before and after one epoch of fine-tuning, on the others. The tuned
-model is exported to every format whose packages are installed; each export answers the held-out rows in a fresh process,
-from a CSV or from files, without torch (but .pt2), transformers, pandas or flame. Difference: of a probability, or of a
-number in units of the largest one, against torch in this process. Cold start: from starting the process to its first
-answer. Latency: one row, from cells or a file's bytes to the answer. Then the service of the first table is put under load,
-beside the same file behind a minimal FastAPI application and behind LitServe: `experiments.ship_load`.
+Models are written from one part of the rows and checked on the others, before and after one epoch of fine-tuning. The
+tuned model is exported to every format whose packages are installed; each export answers the held-out rows in a fresh
+process, from a CSV or from files, without torch (but .pt2), transformers, pandas or flame. Difference: of a
+probability, or of a number in units of the largest one, against torch in this process. Cold start: from starting the
+process to its first answer. Latency: one row, from cells or a file's bytes to the answer. Then the service of the first
+table is put under load, beside the same file behind a minimal FastAPI application and behind LitServe:
+`experiments.ship_load`.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -125,9 +126,7 @@ def ship(
             yield _shipped(subject, model, folder / report.file, report, runs)
 
 
-def _shipped(
-    subject: Subject, model: flame.GeneratedModel, place: Path, report: ParityReport, runs: int
-) -> Shipped:
+def _shipped(subject: Subject, model: flame.GeneratedModel, place: Path, report: ParityReport, runs: int) -> Shipped:
     rows = subject.rows
     command = [sys.executable, "-I", ship_engines.__file__, place, subject.file, report.format]
     done = subprocess.run([*map(str, command), str(time.time()), str(runs)], capture_output=True, text=True, check=True)
@@ -162,7 +161,9 @@ def life_markdown(lives: Sequence[Life]) -> str:
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for one in lives:
-        cells = f"{one.n_train}, {one.n_held_out} | {one.generation_s:.2f} | {one.grades[0]} | {one.score} {one.before:.3f}"
+        cells = (
+            f"{one.n_train}, {one.n_held_out} | {one.generation_s:.2f} | {one.grades[0]} | {one.score} {one.before:.3f}"
+        )
         tuned = f"{one.finetune_s:.2f} | {one.grades[1]} | {one.after:.3f}{' (kept as written)' if one.note else ''}"
         lines.append(f"| {one.name} | {one.arch} | {cells} | {tuned} |")
     lines += ["", "| model | asked for | written | tuned | |", "|---|---|---|---|---|"]
@@ -189,7 +190,7 @@ def shipped_markdown(exports: Sequence[Shipped], refused: Sequence[str]) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="iris, diabetes, made-up texts and pictures; ONNX; few runs")
+    parser.add_argument("--quick", action="store_true", help="two tables, made-up texts and pictures; ONNX; few runs")
     parser.add_argument("--tables", nargs="+", choices=list(TABLES), default=list(TABLES))
     parser.add_argument("--text-base", default="minilm", help="as for flame generate")
     parser.add_argument("--picture-base", help="as for flame generate; of the data folder if not given")

@@ -1,7 +1,8 @@
 """An export in its own engine, in a fresh process: `python -I ship_engines.py EXPORT ROWS FORMAT STARTED RUNS`.
 
-It cannot import torch (but for .pt2, which torch itself runs), transformers, pandas or flame: only the engine, numpy, and the
-reader that a package ships. One JSON object is printed; the outputs of all rows lie beside the export in `outputs.npy`.
+It cannot import torch (but for .pt2, which torch itself runs), transformers, pandas or flame: only the engine, numpy,
+and the reader that a package ships. One JSON object is printed; the outputs of all rows lie beside the export, in
+`outputs.npy`.
 """
 
 from __future__ import annotations

@@ -2,11 +2,11 @@
 
     python -m experiments.ship_fastapi PACKAGE PORT
 
-It reads and answers the same rows by the package's own runner, with the same options of onnxruntime, and has no limits, no
-metrics, no documentation of the columns, and no CSV.
+It reads and answers the same rows by the package's own runner, with the same options of onnxruntime, and has no limits,
+no metrics, no documentation of the columns, and no CSV.
 """
 
-# No `from __future__ import annotations` here: FastAPI reads the handler's annotations, whose names are local to a function.
+# No `from __future__ import annotations` here: FastAPI reads the handler's annotations, whose names are local.
 
 import sys
 from pathlib import Path

@@ -1,7 +1,7 @@
 """Load on a service in a process of its own, for `experiments.ship`: one-row requests over kept connections.
 
-The client takes its share of the same cores. Three measurements: seconds of load on this library's service and on others that
-hold the same ONNX file; minutes of load while the memory is watched; SIGTERM while requests are under way.
+The client takes its share of the same cores. Three measurements: seconds of load on this library's service and on
+others that hold the same ONNX file; minutes of load while the memory is watched; SIGTERM while requests are under way.
 """
 
 from __future__ import annotations
@@ -184,15 +184,17 @@ def load_markdown(load: Load) -> str:
     lines += [f"\nleft out, as it is not installed: {name}" for name in load.left_out]
     m, s = load.memory, load.stop
     share = 100 * m.growth_mib / m.warm_mib
+    grown = f"{m.warm_mib:.1f} | {m.end_mib:.1f} | {m.growth_mib:+.1f} ({share:+.1f} %)"
+    sent = f"{s.n_sent} | {s.n_sent_after} | {s.n_answered} | {s.n_sent - s.n_answered} | {s.n_refused}"
+    titles = "requests sent | after the signal | answered | dropped | connections refused | s to the end | exit code"
     lines += [
         "",
         "| flame under load | answers | memory when warm, MiB | at the end | growth |",
         "|---|---|---|---|---|",
-        f"| {m.minutes:g} minutes | {m.n_answered} | {m.warm_mib:.1f} | {m.end_mib:.1f} | {m.growth_mib:+.1f} ({share:+.1f} %) |",
+        f"| {m.minutes:g} minutes | {m.n_answered} | {grown} |",
         "",
-        "| SIGTERM under load: requests sent | after the signal | answered | dropped | connections refused | s to the end | exit code |",
+        f"| SIGTERM under load: {titles} |",
         "|---|---|---|---|---|---|---|",
-        f"| {s.n_sent} | {s.n_sent_after} | {s.n_answered} | {s.n_sent - s.n_answered} | {s.n_refused} | {s.seconds:.1f} | "
-        f"{s.exit_code} |",
+        f"| {sent} | {s.seconds:.1f} | {s.exit_code} |",
     ]
     return "\n".join(lines)

@@ -1,6 +1,7 @@
 """The models that are shipped: for tables that scikit-learn carries, and for texts and pictures of the data folder.
 
-Without a data folder (FLAME_DATA), and with `--quick`, texts and pictures are made up, and so easy that scores say nothing.
+Without a data folder (FLAME_DATA), and with `--quick`, texts and pictures are made up, and so easy that their scores
+say nothing.
 """
 
 from __future__ import annotations
@@ -32,23 +33,25 @@ TABLES = {
     ),
     "digits": (
         "Which digit was written, judging by the grey of 64 pixels?",
-        "Classify digits in a table of 64 grey values: at least 95 % accuracy, a macro F1 of at least 0.95, under 20 ms, "
-        "at most 500k parameters.",
+        "Classify digits in a table of 64 grey values: at least 95 % accuracy, a macro F1 of at least 0.95, "
+        "under 20 ms, at most 500k parameters.",
     ),
     "diabetes": (
         "How far has the disease gone after a year? Predict the number from ten measurements.",
-        "Predict the disease's progression as a number from a table of ten measurements: R2 of at least 0.4, under 20 ms, "
-        "at most 500k parameters.",
+        "Predict the disease's progression as a number from a table of ten measurements: R2 of at least 0.4, "
+        "under 20 ms, at most 500k parameters.",
     ),
 }
 """What is asked for, and the request that the model is checked against."""
 NEWS, N_NEWS = "ag_news_7600", (400, 200)
 """A topic task that no training of ours saw; rows to write and tune the model from, and held out."""
-NEWS_REQUEST = "Classify news texts by topic: at least 85 % accuracy, under 50 ms, at most 30M parameters, below 100 MB."
+NEWS_REQUEST = (
+    "Classify news texts by topic: at least 85 % accuracy, under 50 ms, at most 30M parameters, below 100 MB."
+)
 SKETCHES = "Which thing was sketched?"
 SKETCHES_REQUEST = (
-    "Classify sketches into seven kinds of things: at least 80 % accuracy, under 100 ms, at most 5M parameters, below 20 MB, "
-    "below 700 MFLOPs."
+    "Classify sketches into seven kinds of things: at least 80 % accuracy, under 100 ms, at most 5M parameters, "
+    "below 20 MB, below 700 MFLOPs."
 )
 N_SKETCHES = 300
 OPINIONS = {"good": ("lovely", "excellent", "a pleasure"), "bad": ("awful", "a waste of time", "broken")}
@@ -142,9 +145,7 @@ def sketches_subject(base: str, data: str, folder: Path) -> Subject:
     train = [files[i] for i in places[part < 2]]
     held_out = _numbered([files[i] for i in places[part == 2]], folder / "pictures")
     rows = [path for path, _ in held_out]
-    return Subject(
-        "sketches", SKETCHES, SKETCHES_REQUEST, train, held_out, rows, folder / "pictures", base_model=base
-    )
+    return Subject("sketches", SKETCHES, SKETCHES_REQUEST, train, held_out, rows, folder / "pictures", base_model=base)
 
 
 def _numbered(files: Sequence[tuple[str, str]], folder: Path) -> list[tuple[str, str]]:
