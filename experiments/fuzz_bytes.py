@@ -79,7 +79,7 @@ def _pictures() -> list[bytes]:
     from PIL import Image, features
 
     image, found = Image.effect_noise((24, 18), 80).convert("RGB"), []
-    formats = ["PNG", "JPEG", "GIF", "BMP", "TIFF", "PPM"] + ["WEBP"] * features.check("webp")
+    formats = ["PNG", "JPEG", "GIF", "BMP", "TIFF", "PPM"] + ["WEBP"] * bool(features.check("webp"))
     for name in formats:
         out = io.BytesIO()
         image.save(out, name)

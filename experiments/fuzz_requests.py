@@ -78,8 +78,8 @@ def from_schemathesis(document: Document, n: int, start: int, send: Send) -> Non
         content = body.encode("utf8", "surrogatepass") if isinstance(body, str) else bytes(body)  # type: ignore[arg-type]
         send(Wire("schemathesis", str(request.method), path, content, headers))
 
-    for found in schemathesis.openapi.from_dict(document).get_all_operations():
-        operation: Any = found.ok()
+    operations: Any = schemathesis.openapi.from_dict(document).get_all_operations()
+    for operation in (found.ok() for found in operations):
         if operation.path == PREDICT:
             for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
                 _draw(operation.as_strategy(generation_mode=mode), n // 2, start, sent)

@@ -97,14 +97,11 @@ class Sender:
 
     def _status(self, wire: Wire) -> str:
         if not wire.whole:
-            with self._connected() as connection:
-                return self._answer(connection, wire, GLANCE_S) or "(not due)"
-        connection, self._kept = self._kept, None
-        if connection is not None:
-            status = self._answer(connection, wire, WAIT_S)
-            if status:
-                return status  # else: closed since, as it may be after some seconds
-        return self._answer(self._connected(), wire, WAIT_S) or NO_ANSWER
+            return self._answer(self._connected(), wire, GLANCE_S) or "(not due)"
+        kept, self._kept = self._kept, None
+        # A kept connection may have been closed since, as it is after some seconds.
+        status = self._answer(kept, wire, WAIT_S) if kept is not None else ""
+        return status or self._answer(self._connected(), wire, WAIT_S) or NO_ANSWER
 
     def _connected(self) -> socket.socket:
         return socket.create_connection((HOST, self.service.port), timeout=WAIT_S)

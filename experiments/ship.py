@@ -202,7 +202,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     tables = ["iris", "diabetes"] if options.quick else options.tables
     formats, runs = (["onnx"], 20) if options.quick else (available(), 500)
     plan = Plan(0.3, 0.02, 4) if options.quick else Plan(options.seconds, options.minutes)
-    lives, exports, refused = [], [], []
+    lives: list[Life] = []
+    exports: list[Shipped] = []
+    refused: list[str] = []
     with tempfile.TemporaryDirectory(prefix="flame-ship-") as name:
         folder = Path(name)
         for i, subject in enumerate(
@@ -216,8 +218,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             lives.append(life)
             _tell(f"{life.name}: {life.score} {life.before:.3f}, tuned {life.after:.3f}")
             for found in ship(subject, model, formats, folder / str(i) / "package", runs):
-                _tell(found if isinstance(found, str) else f"{found.name}, {found.format}: {found.difference:.1e}")
-                (refused if isinstance(found, str) else exports).append(found)  # type: ignore[attr-defined]
+                if isinstance(found, Shipped):
+                    exports.append(found)
+                    _tell(f"{found.name}, {found.format}: {found.difference:.1e}")
+                else:
+                    refused.append(found)
+                    _tell(f"refused: {found}")
         load = measure_load(folder / "0" / "package", folder / "0" / "rows.csv", plan, tell=_tell)
     hardware = f"{processor()}, one thread, torch {torch.__version__}, {runs} runs a latency."
     text = "\n\n".join([life_markdown(lives), shipped_markdown(exports, refused), load_markdown(load), hardware])

@@ -19,7 +19,7 @@ from flame.export.runner import Runner
 from flame.serve.answers import answer
 
 
-class Api(litserve.LitAPI):  # type: ignore[misc]
+class Api(litserve.LitAPI):
     """Requests one by one."""
 
     def __init__(self, package: Path) -> None:

@@ -107,7 +107,7 @@ def measure_load(package: Path, rows: Path, plan: Plan, *, tell: Tell) -> Load:
     Raises:
         RuntimeError: if a service does not start, answers otherwise than this library's, or fails.
     """
-    asked = pd.read_csv(rows).head(N_ROWS).to_dict("records")
+    asked = [{str(k): v for k, v in row.items()} for row in pd.read_csv(rows).head(N_ROWS).to_dict("records")]
     commands: dict[str, Command] = {"flame": flame_service}
     commands |= {name: partial(_rival, module) for name, module in RIVALS.items() if find_spec(name)}
     speeds, answers = [], []
@@ -179,8 +179,9 @@ def load_markdown(load: Load) -> str:
         f"| service, {load.plan.connections} connections, one row a request | requests/s | p50 ms | p95 ms | p99 ms |",
         "|---|---|---|---|---|",
     ]
-    for s in load.speeds:
-        lines.append(f"| {s.service} | {s.per_second:.0f} | {s.p50_ms:.1f} | {s.p95_ms:.1f} | {s.p99_ms:.1f} |")
+    for one in load.speeds:
+        cells = f"{one.p50_ms:.1f} | {one.p95_ms:.1f} | {one.p99_ms:.1f}"
+        lines.append(f"| {one.service} | {one.per_second:.0f} | {cells} |")
     lines += [f"\nleft out, as it is not installed: {name}" for name in load.left_out]
     m, s = load.memory, load.stop
     share = 100 * m.growth_mib / m.warm_mib

@@ -10,7 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from text_fixtures import base_fixture, bases_fixture  # noqa: F401
+from ship_fixtures import toy_picture_model
+from text_fixtures import LABELS, TEXTS, base_fixture, bases_fixture  # noqa: F401
+
+from flame import generate_model
+from flame.export import package_model
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # experiments/ is not installed
 
@@ -18,19 +22,33 @@ for _package in ("onnx", "onnxscript", "onnxruntime", "fastapi", "uvicorn", "tor
     pytest.importorskip(_package, reason=f"needs the extras 'export', 'serve' and 'vision', which bring {_package}")
 
 from experiments.fuzz_requests import Wire  # noqa: E402
-from experiments.serve_fuzz import Found, Sender, main  # noqa: E402
+from experiments.serve_fuzz import Found, Sender, fuzz, main  # noqa: E402
 
 
-def test_random_requests_of_every_source_get_2xx_and_4xx_only(base, tmp_path):
-    code = main(["--requests", "600", "--text-base", base, "--output", str(tmp_path / "fuzz")])
-    results = json.loads((tmp_path / "fuzz.json").read_text("utf8"))["results"]
-    assert (code, [r["faults"] for r in results]) == (0, [[]] * 3)
-    for r in results:
-        assert r["right"], r["model"]
-        statuses = {status for _, _, status, _ in r["counts"]}
-        assert {"200", "400", "404", "415", "422"} <= statuses
-        assert {"hypothesis", "bytes"} <= {source for source, *_ in r["counts"]}
-    assert sum(n for r in results for *_, n in r["counts"]) >= 550
+@pytest.fixture(name="package", params=["text", "picture"])
+def package_fixture(request, base, tmp_path) -> Path:
+    if request.param == "picture":
+        model = toy_picture_model()
+    else:
+        model = generate_model("Sentiment", (TEXTS, LABELS), base_model=base)
+    package_model(model, tmp_path / "package")
+    return tmp_path / "package"
+
+
+def test_random_requests_to_texts_and_pictures_get_2xx_and_4xx_only(package):
+    found = fuzz(package.name, package, 200, 1)
+    assert (found.bad, found.faults, found.right) == (0, [], True)
+    assert {"200", "400", "422"} <= {status for _, _, status in found.counts}
+
+
+def test_the_experiment_counts_what_requests_of_every_source_got(tmp_path):
+    code = main(["--requests", "200", "--models", "table", "--output", str(tmp_path / "fuzz")])
+    (found,) = json.loads((tmp_path / "fuzz.json").read_text("utf8"))["results"]
+    assert (code, found["faults"], found["right"]) == (0, [], True)
+    assert {"200", "400", "404", "415", "422"} <= {status for _, _, status, _ in found["counts"]}
+    assert {"hypothesis", "bytes"} <= {source for source, *_ in found["counts"]}
+    assert sum(n for *_, n in found["counts"]) == 200
+    assert "| table | 200 | 0 | yes |" in (tmp_path / "fuzz.md").read_text("utf8")
 
 
 class Faulty(BaseHTTPRequestHandler):
