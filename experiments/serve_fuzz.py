@@ -94,17 +94,23 @@ class Sender:
         self.n_sent += 1
         if self.n_sent % self.every == 0:
             self.found.memory_mib.append(round(self.service.resident_mib(), 1))
+            if len(self.found.memory_mib) % 10 == 0:
+                print(f"{self.found.model}: {self.n_sent} requests, {self.found.bad} bad", file=sys.stderr, flush=True)
 
     def _status(self, wire: Wire) -> str:
         if not wire.whole:
-            return self._answer(self._connected(), wire, GLANCE_S) or "(not due)"
+            return self._answer_anew(wire, GLANCE_S) or "(not due)"
         kept, self._kept = self._kept, None
         # A kept connection may have been closed since, as it is after some seconds.
         status = self._answer(kept, wire, WAIT_S) if kept is not None else ""
-        return status or self._answer(self._connected(), wire, WAIT_S) or NO_ANSWER
+        return status or self._answer_anew(wire, WAIT_S) or NO_ANSWER
 
-    def _connected(self) -> socket.socket:
-        return socket.create_connection((HOST, self.service.port), timeout=WAIT_S)
+    def _answer_anew(self, wire: Wire, wait_s: float) -> str:
+        try:
+            connection = socket.create_connection((HOST, self.service.port), timeout=WAIT_S)
+        except OSError:
+            return ""  # nobody listens any more
+        return self._answer(connection, wire, wait_s)
 
     def _answer(self, connection: socket.socket, wire: Wire, wait_s: float) -> str:
         """The status, or an empty text; the connection is kept if it may be."""
