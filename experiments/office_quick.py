@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -44,6 +45,13 @@ def quick_encoder(kind: str = "lora", *, seed: int = 0) -> PictureEncoder:
     network = new_network("resnet18", 2)
     base = BaseWeights("resnet18", network.state_dict(), "made up")
     return PictureEncoder(base, kind=kind, pattern=r"layer4\.1\.conv.*", rank=2)
+
+
+def random_base(folder: Path) -> str:
+    """A file of weights, as `base_model` takes it, of a network that was never trained."""
+    torch.manual_seed(0)
+    torch.save(new_network("mobilenet_v3_small", 2).state_dict(), folder / "random.pth")
+    return str(folder / "random.pth")
 
 
 def quick_embedding(sentences: Sequence[str]) -> Tensor:

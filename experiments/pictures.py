@@ -27,14 +27,14 @@ from torch import Tensor
 
 import flame
 from experiments.office import WEIGHTS
-from experiments.office_quick import CLASSES, quick_set
+from experiments.office_quick import CLASSES, quick_set, random_base
 from experiments.report import processor
 from flame.finetune import run_module
 from flame.picture.sets import IMAGE_SETS, choose, image_folder
 from hypernet.adapters.generator import AdapterGeneratorConfig, Settings
 from hypernet.adapters.pictures import FeatureScale
 from hypernet.adapters.solve import solve_classes
-from targets.vision_networks import head_of, new_network, run_steps, steps
+from targets.vision_networks import head_of, run_steps, steps
 
 SETS = ("office", "pacs")
 CHOSEN_ON = ("amazon", "caltech", "art", "cartoon")
@@ -76,9 +76,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        base = options.base_model or (_random(place) if options.quick else str(image_folder(options.data) / WEIGHTS))
+        base = options.base_model or (
+            random_base(place) if options.quick else str(image_folder(options.data) / WEIGHTS)
+        )
         names = options.domains.split(",")
-        found = _made_up() if options.quick else _unpacked(image_folder(options.data), place, names)
+        found = _made_up() if options.quick else unpacked(image_folder(options.data), place, names)
         outcomes = []
         for name, rows in found:
             outcomes.append(score_domain(name, rows, base, limit=options.limit))
@@ -197,14 +199,15 @@ def _strength_lines(outcomes: Sequence[Outcome]) -> Iterator[str]:
 # --- pictures ---------------------------------------------------------------------------------------------------------
 
 
-def _unpacked(data: Path, place: Path, names: Sequence[str]) -> Iterator[tuple[str, Labelled]]:
+def unpacked(data: Path, place: Path, names: Sequence[str]) -> Iterator[tuple[str, Labelled]]:
+    """Files of the domains that are named, with their labels, in the order of their names."""
     for name in SETS:
         source = IMAGE_SETS[name]
-        with tarfile.open(data / source.file) as tar:
-            tar.extractall(place / name, filter="data")
-        for domain, inside in source.domains.items():
-            if domain not in names:
-                continue
+        wanted = {domain: inside for domain, inside in source.domains.items() if domain in names}
+        if wanted:
+            with tarfile.open(data / source.file) as tar:
+                tar.extractall(place / name, filter="data")
+        for domain, inside in wanted.items():
             files = sorted(p for p in (place / name / inside).rglob("*") if p.is_file())
             yield domain, [(str(p), p.parent.name) for p in files]
 
@@ -212,12 +215,6 @@ def _unpacked(data: Path, place: Path, names: Sequence[str]) -> Iterator[tuple[s
 def _made_up() -> Iterator[tuple[str, Labelled]]:
     domain = quick_set(n=12).domains["dark"]
     yield CHOSEN_ON[0], [(picture, CLASSES[c]) for picture, c in zip(domain.pictures, domain.y, strict=True)]
-
-
-def _random(place: Path) -> str:
-    torch.manual_seed(0)
-    torch.save(new_network("mobilenet_v3_small", 2).state_dict(), place / "random.pth")
-    return str(place / "random.pth")
 
 
 if __name__ == "__main__":

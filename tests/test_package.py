@@ -11,12 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ship_fixtures import as_dicts, run_package, toy_model, toy_package, toy_rows
-from text_fixtures import base_fixture, bases_fixture  # noqa: F401
 
 from flame.errors import CheckpointError, MissingExtraError
 from flame.export import ExportError, package_model
-
-sys.path.insert(0, str(Path(__file__).parents[1]))  # experiments/ is not installed
 
 for _package in ("onnx", "onnxscript", "onnxruntime"):
     pytest.importorskip(_package, reason=f"needs the extra 'export', which brings {_package}")
@@ -179,17 +176,3 @@ def test_an_unknown_suffix_is_told_by_the_command(tmp_path, command):
     toy_model().save(tmp_path / "saved")
     done = command("export", tmp_path / "saved", tmp_path / "toy.tflite")
     assert "suffixes" in str(done.exception)
-
-
-def test_the_experiment_runs(capsys, base):
-    pytest.importorskip("fastapi", reason="needs the extra 'serve', which brings fastapi")
-    pytest.importorskip("uvicorn", reason="needs the extra 'serve', which brings uvicorn")
-    from experiments.ship import main
-
-    main(["--quick", "--text-base", base])
-    printed = capsys.readouterr().out
-    for name, arch in (("iris", "mlp_base"), ("diabetes", "mlp_steps"), ("opinions", "bert")):
-        cells = next(line for line in printed.splitlines() if line.startswith(f"| {name} |")).split(" | ")
-        assert cells[1:3] == [arch, "onnx"]
-        assert float(cells[4]) < 1e-5
-    assert "requests a second" in printed

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
 
@@ -257,7 +258,8 @@ def test_no_bytes_whatever_bring_the_service_down(client, body, kind):
 
 PROGRAM = """
 import sys
-from flame.serve import Limits, serve
+from flame.serve import Limits, serve, server
+server.LINGER_S = float(sys.argv[4])
 for name in ("torch", "pandas"):
     assert name not in sys.modules, name
 serve(sys.argv[1], port=int(sys.argv[2]), limits=Limits(timeout_s=float(sys.argv[3])))
@@ -275,9 +277,9 @@ def started():
     """Starts the service on a free port; what is left of it ends with the test."""
     running = []
 
-    def start(timeout_s: float = 10.0) -> tuple[subprocess.Popen[bytes], int]:
+    def start(timeout_s: float = 10.0, linger_s: float = 0.1) -> tuple[subprocess.Popen[bytes], int]:
         port = free_port()
-        command = [sys.executable, "-c", PROGRAM, str(toy_package()), str(port), str(timeout_s)]
+        command = [sys.executable, "-c", PROGRAM, *map(str, (toy_package(), port, timeout_s, linger_s))]
         process = subprocess.Popen(command, cwd=Path(__file__).parents[1], stderr=subprocess.DEVNULL)
         running.append(process)
         for _ in range(600):
@@ -325,7 +327,26 @@ def test_a_request_under_way_is_finished_when_the_process_is_told_to_stop(starte
         answered = received(connection)
     assert answered.startswith(b"HTTP/1.1 200 OK")
     assert toy_model().predict(toy_rows(1, seed=3))[0] in answered.decode()
-    assert process.wait(20) in (0, -signal.SIGTERM)
+    assert process.wait(20) == 0
+
+
+def test_a_kept_connection_is_told_to_leave_before_it_is_closed(started):
+    process, port = started(linger_s=60)
+    body = json.dumps({"rows": [row()]}).encode()
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        answers = []
+        for told in (False, True):
+            if told:
+                os.kill(process.pid, signal.SIGTERM)
+                time.sleep(0.5)  # the connection is open, and nothing is under way
+            connection.sendall(head_of(body) + body)
+            answer = HTTPResponse(connection)
+            answer.begin()
+            answers.append((answer.status, answer.getheader("connection"), answer.read()))
+    assert [status for status, _, _ in answers] == [200, 200]
+    assert [kept for _, kept, _ in answers] == [None, "close"]
+    assert answers[0][2] == answers[1][2]
+    assert process.wait(20) == 0  # at once: nobody is left to wait for
 
 
 def test_a_body_that_never_ends_is_given_up(started):
@@ -344,6 +365,10 @@ def test_a_body_that_says_it_is_too_long_is_refused_before_it_comes(started):
         connection.sendall(head_of(b" " * 5_000_000))
         connection.settimeout(5)
         assert connection.recv(65_536).startswith(b"HTTP/1.1 413")
+
+
+def test_no_path_is_redirected(client):
+    assert {client.get(path, follow_redirects=False).status_code for path in ("/health/", "/predict/")} == {404}
 
 
 def test_a_port_that_is_taken_is_told():

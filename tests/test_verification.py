@@ -13,8 +13,9 @@ from test_cli import flame  # noqa: F401  (runs a command)
 from text_fixtures import LABELS, TEXTS, base_fixture, bases_fixture  # noqa: F401
 from torch import nn
 
-from flame import generate_model, understand
+from flame import GeneratedModel, generate_model, understand
 from flame.errors import DataError
+from flame.evaluation import cost
 from flame.evaluation.cost import count_flops, measure_cost
 from flame.inputs import TensorRows
 from flame.taskspec import Constraint, TaskSpec
@@ -119,3 +120,16 @@ def test_the_command_needs_words_or_a_readable_file(flame, model, tmp_path):  # 
     code, _, err = flame("verify", folder, "rows.csv", "--spec", tmp_path / "none.json")
     assert code == 2
     assert "none.json cannot be read" in err
+
+
+def test_a_slow_model_is_timed_on_fewer_rows(model, monkeypatch):
+    sizes, predict, rows = [], GeneratedModel.predict, parts("iris").test.drop(columns="class")
+    monkeypatch.setattr(GeneratedModel, "predict", lambda self, rows: (sizes.append(len(rows)), predict(self, rows))[1])
+
+    def most_rows(most_s: float) -> int:
+        monkeypatch.setattr(cost, "MOST_S", most_s)
+        sizes.clear()
+        measure_cost(model, rows)
+        return max(sizes)
+
+    assert (most_rows(cost.MOST_S), most_rows(1e-9)) == (len(rows), 1)

@@ -23,8 +23,8 @@ N_RUNS, N_WARM = 200, 5
 LEAST_RUNS = 20
 MOST_S = 3.0
 """Seconds after which no further run begins, once there are `LEAST_RUNS`."""
-BATCH = 256
-"""Rows of a throughput run."""
+BATCH, LEAST_BATCHES = 256, 3
+"""Rows of a throughput run at most, and runs: of slow models fewer rows, so that the runs fit into `MOST_S`."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,9 @@ def measure_cost(model: GeneratedModel, rows: pd.DataFrame) -> Cost:
     encoded = model.preprocessor.encode(rows)
     longest = encoded.choose(_first(encoded))
     network = _seconds(lambda _: _run(model.module, longest))
-    batch = rows.head(BATCH)
     p50, p95 = np.percentile(latencies, [50, 95])
+    batch = rows.head(min(BATCH, max(1, int(MOST_S / LEAST_BATCHES / p50))))
+    batches = _seconds(lambda _: model.predict(batch), warm=1, least=LEAST_BATCHES)
     tuned = model.provenance.get("finetune", {}).get("seconds", 0.0)
     return Cost(
         n_parameters=model.n_parameters(),
@@ -68,7 +69,7 @@ def measure_cost(model: GeneratedModel, rows: pd.DataFrame) -> Cost:
         latency_p50_s=float(p50),
         latency_p95_s=float(p95),
         network_p50_s=float(np.median(network)),
-        rows_per_s=float(len(batch) / np.median(_seconds(lambda _: model.predict(batch)))),
+        rows_per_s=float(len(batch) / np.median(batches)),
         n_bytes=_on_disk(model),
         generation_s=float(model.timings.get("total", 0.0) + tuned),
     )
@@ -96,12 +97,12 @@ def _first(encoded: Encoded) -> torch.Tensor:
     return torch.arange(len(encoded))[part][:1]
 
 
-def _seconds(run: Callable[[int], object]) -> list[float]:
+def _seconds(run: Callable[[int], object], *, warm: int = N_WARM, least: int = LEAST_RUNS) -> list[float]:
     """Seconds of run after run."""
-    for i in range(N_WARM):
+    for i in range(warm):
         run(i)
     taken: list[float] = []
-    while len(taken) < N_RUNS and (len(taken) < LEAST_RUNS or sum(taken) < MOST_S):
+    while len(taken) < N_RUNS and (len(taken) < least or sum(taken) < MOST_S):
         started = time.perf_counter()
         run(len(taken))
         taken.append(time.perf_counter() - started)

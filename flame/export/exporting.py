@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -76,6 +77,7 @@ def _written(form: Form, kind: Format, place: Path, versions: dict[str, str]) ->
         preprocessing_identical=form.reader_agrees,
         n_bytes=sum(p.stat().st_size for p in kind.files(place)),
         versions={"torch": torch.__version__, **versions},
+        sha256=hashlib.sha256(place.read_bytes()).hexdigest(),
         **compare(form.expected, found, classes=form.classes),
     )
     refuse_if_different(report, exact=kind.exact)

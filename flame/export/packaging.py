@@ -24,7 +24,7 @@ _DOCKERFILE = """FROM python:{python}-slim
 WORKDIR /model
 COPY requirements.txt .
 RUN pip install --no-cache-dir -r requirements.txt
-COPY model.onnx model.json {modules} ./
+COPY model.onnx model.onnx.parity.json model.json {modules} ./
 USER nobody
 ENTRYPOINT ["python", "/model/runner.py"]
 """
@@ -107,8 +107,9 @@ def _readme(card: dict[str, Any], report: ParityReport, example: str) -> str:
         "* `model.onnx`: any number of rows in, "
         + ("probabilities in the order of the labels out" if card["labels"] else "a number each out"),
         "* `model.json`: how rows become numbers, and the labels; `runner.py` refuses it if it was changed",
-        f"* `{MARKER}`: compared with the model it was made of on {report.n_rows} rows ({report.rows}): largest "
-        f"difference {report.max_abs_difference:.2g}{agreement}",
+        f"* `{MARKER}`: the hash of `model.onnx`, by which a change of it is refused, too; it was compared with the "
+        f"model it was made of on {report.n_rows} rows ({report.rows}): largest difference "
+        f"{report.max_abs_difference:.2g}{agreement}",
         "",
     ]
     return "\n".join(lines)

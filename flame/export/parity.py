@@ -52,6 +52,8 @@ class ParityReport:
     """Size of the model's files, without card and report."""
     versions: dict[str, str]
     """Of torch and of the engine that ran the export."""
+    sha256: str = ""
+    """Of the export's file, by which a change is noticed."""
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""

@@ -56,6 +56,7 @@ class Runner:
 
         place = Path(model)
         self.card = read_card(card_place(place))
+        refuse_changed(place)
         self.reader, self.labels = reader_of(self.card), self.card["labels"]
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = threads
@@ -98,6 +99,23 @@ def read_card(place: Path) -> dict[str, Any]:
     if card.get("sha256") != card_hash(card):
         raise ValueError(f"{place} was changed: its content has not the hash that it says; export the model again")
     return card
+
+
+def refuse_changed(model: Path) -> None:
+    """Compare a model's file with its parity report, where that lies beside it.
+
+    Raises:
+        ValueError: if it is another file than the one that was compared.
+    """
+    told = model.with_name(f"{model.name}.parity.json")
+    if not told.is_file():
+        return
+    try:
+        expected = json.loads(told.read_text("utf8")).get("sha256")
+    except (ValueError, AttributeError) as error:
+        raise ValueError(f"{told} is no readable report: {error}") from error
+    if expected and expected != hashlib.sha256(model.read_bytes()).hexdigest():
+        raise ValueError(f"{model} was changed: its content has not the hash that {told.name} says; export it again")
 
 
 def card_hash(card: Mapping[str, Any]) -> str:

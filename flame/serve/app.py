@@ -41,7 +41,11 @@ def app_of(runner: Runner, *, token: str | None, limits: Limits) -> "FastAPI":
     if isinstance(runner.reader, PictureReader):
         runner.reader.max_pixels = limits.max_pixels
     app = FastAPI(
-        title=f"Predicts {card['target']}", description=card["requirement"], version=card["sha256"][:12], redoc_url=None
+        title=f"Predicts {card['target']}",
+        description=card["requirement"],
+        version=card["sha256"][:12],
+        redoc_url=None,
+        redirect_slashes=False,
     )
     metrics = Metrics(PATHS)
     app.add_middleware(Gate, limits=limits, metrics=metrics, token=token, refuse=_refusal)
