@@ -180,7 +180,8 @@ def trained_kit(options: argparse.Namespace, work: Path, splits: dict[str, Split
     """The generator with a head for every task; trained here if `work` has none."""
     place, n_rows = work / "generator", sum(len(rows) for rows, _ in splits.values())
     steps = max(1, round(options.epochs * n_rows / BATCH))
-    config = AdapterTrainConfig(minutes=240.0, steps=steps, tasks_a_step=1, stream=StreamConfig(rows=BATCH))
+    stream = StreamConfig(rows=BATCH)
+    config = AdapterTrainConfig(240.0, steps, learning_rate=options.learning_rate, tasks_a_step=1, stream=stream)
     if not (place / "config.json").is_file():
         train_texts(
             place, config, data=options.data, base=options.base, only=list(splits), heads=True, rows=options.rows,
@@ -255,6 +256,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--base", default="minilm")
     parser.add_argument("--rank", type=int, default=8)
     parser.add_argument("--decoder", choices=["shared", "per_tensor"], default="per_tensor")
+    parser.add_argument("--learning-rate", type=float, default=4e-4, help="of the generator; see text_tried.md")
     parser.add_argument("--rows", type=int, default=800, help="training rows of a task")
     parser.add_argument("--test-rows", type=int, default=500)
     parser.add_argument("--epochs", type=float, default=5.0, help="of every method that is trained")
