@@ -22,7 +22,18 @@ from typing import Any
 
 import torch
 
-from experiments.office_models import Kit, Scores, Setting, held_out_scores
+from experiments.office_models import (
+    FOREIGN,
+    POOLED,
+    POOLED_PICTURES,
+    READS,
+    UNTRAINED_PICTURES,
+    WORDS,
+    Kit,
+    Scores,
+    Setting,
+    held_out_scores,
+)
 from experiments.office_quick import WRITTEN, quick_embedding, quick_encoder, quick_set
 from experiments.office_report import zero_shot_markdown
 from experiments.report import processor
@@ -142,7 +153,7 @@ def replace_suffix(output: Path) -> Path:
 
 def _line(case: Case, scores: dict[str, Scores]) -> str:
     shown = {m: s[0] for m, s in scores.items()}
-    keys = ("logistic regression, frozen features", "pooled model: one adapter and head", "FLAME")
+    keys = (POOLED, POOLED_PICTURES, WORDS, UNTRAINED_PICTURES, READS, FOREIGN)
     return f"{case['set']}/{case['held']} ({case['setting']}): " + ", ".join(f"{k} {shown[k]:.3f}" for k in keys)
 
 

@@ -18,10 +18,20 @@ except MissingExtraError:
     pytest.skip("needs torchvision", allow_module_level=True)
 
 from experiments import office
-from experiments.office_models import Kit, Setting, SharedGenerator, held_out_models, held_out_scores, top_scores
+from experiments.office_models import (
+    POOLED,
+    READS,
+    Kit,
+    Setting,
+    SharedGenerator,
+    held_out_models,
+    held_out_scores,
+    top_scores,
+)
 from experiments.office_quick import WRITTEN, quick_embedding, quick_encoder, quick_set
 from experiments.office_report import PAIRS, zero_shot_markdown
 from experiments.office_seen import finetune, lora, parts_of, plain_start
+from flame.picture.writing import write_model
 
 ROOT = Path(__file__).parents[1]
 
@@ -42,7 +52,12 @@ def test_the_quick_run_prints_every_control_and_keeps_its_figures(tmp_path):
         timeout=300,
     )
     assert run.returncode == 0, run.stderr
-    for method in ("pooled model", "untrained generator", "domains that do not exist", "another domain's sentences"):
+    for method in (
+        "pooled model (Zero-Shot)",
+        "untrained generator",
+        "domains that do not exist",
+        "another domain's words and pictures",
+    ):
         assert method in run.stdout
     cases = json.loads((tmp_path / "office.json").read_text("utf8"))["cases"]
     assert [c["held"] for c in cases] == ["bright", "dark", "grey"]
@@ -78,7 +93,7 @@ def test_the_pooled_model_ignores_descriptions_and_starts_from_the_same_head(kit
     group, models = held_out_models(found, "dark", encoder, Setting(steps=2), kit, ("pooled",))
     pooled = models["pooled"]
     assert isinstance(pooled, SharedGenerator)
-    one, other = (pooled.write(d[None], group.words[None], head=encoder.head) for d in group.tasks[0].descriptions[:2])
+    one, other = (write_model(pooled, encoder, d, group.words) for d in group.tasks[0].descriptions[:2])
     for name, value in one.items():
         torch.testing.assert_close(value, other[name])
 
@@ -110,9 +125,9 @@ def test_top_scores_count_the_first_three_and_five():
 def test_the_report_says_what_the_description_adds():
     scores = {method: [0.5, 0.7, 0.9] for pair in PAIRS for method in pair}
     cases = [
-        {"set": "made-up", "held": held, "setting": "lora, seed 0", "scores": {**scores, "FLAME": [0.6, 0.8, 1.0]}}
+        {"set": "made-up", "held": held, "setting": "lora, seed 0", "scores": {**scores, READS: [0.6, 0.8, 1.0]}}
         for held in ("bright", "dark")
     ]
     text = zero_shot_markdown(cases, [quick_set()])
-    assert "| FLAME less pooled model: one adapter and head | +10.0 | 0.0 | 2 of 2 |" in text
-    assert "| FLAME | 60.0 | 60.0 | 60.0 | 80.0 | 100.0 |" in text
+    assert f"| {READS} | {POOLED} | +10.0 | 0.0 | 2 of 2 |" in text
+    assert f"| {READS} | 60.0 | 60.0 | 60.0 | 80.0 | 100.0 |" in text
