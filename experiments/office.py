@@ -46,12 +46,12 @@ WRITTEN_FILE = HERE / "image_requests.json"
 WEIGHTS = "weights/mobilenet_v2_1.0_224"
 
 Case = dict[str, Any]
-"""set, held, kind, styles, seed, and the scores by method."""
+"""set, held, setting, and the scores by method."""
 
 
-def settings_of(seeds: Sequence[int], kinds: Sequence[str], *, styles: Sequence[bool], steps: int) -> list[Setting]:
-    """Every kind and every training set, seed by seed: what is cut off has whole seeds."""
-    return [Setting(kind=k, styles=s, seed=seed, steps=steps) for seed in seeds for k in kinds for s in styles]
+def settings_of(seeds: Sequence[int], kinds: Sequence[str], *, steps: int) -> list[Setting]:
+    """Every kind, seed by seed: what is cut off has whole seeds."""
+    return [Setting(kind=k, seed=seed, steps=steps) for seed in seeds for k in kinds]
 
 
 def run_zero_shot(
@@ -80,7 +80,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--stage", choices=["zero-shot", "seen", "start"], default="zero-shot")
     parser.add_argument("--sets", nargs="+", default=list(IMAGE_SETS), choices=list(IMAGE_SETS))
     parser.add_argument("--kinds", nargs="+", default=["lora"], choices=["lora", "film"])
-    parser.add_argument("--styles", choices=["no", "yes", "both"], default="both", help="made-up domains as well")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=60, help="steps of three times twenty pictures")
     parser.add_argument("--epochs", type=int, default=15, help="of ordinary training in the other stages")
@@ -98,8 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         work = options.work or Path(temporary)
         sets, encoders, kit = quick_parts(options, work) if options.quick else real_parts(options, work)
         if options.stage == "zero-shot":
-            styles = [False, True] if options.styles == "both" else [options.styles == "yes"]
-            settings = settings_of(options.seeds, options.kinds, styles=styles, steps=options.steps)
+            settings = settings_of(options.seeds, options.kinds, steps=options.steps)
             cases = run_zero_shot(sets, encoders, settings, kit, output.with_suffix(".json"))
             text = zero_shot_markdown(cases, sets)
         else:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from flame.picture.features import PictureEncoder, domain_task
 from flame.picture.fitting import fit, picture_config
 from flame.picture.sets import ImageSet
-from flame.picture.training import Embed, made_up_tasks, read_group
+from flame.picture.training import Embed, read_group
 from flame.picture.writing import Group, domain_logits, new_generator, write_model
 from hypernet.adapters.guesses import ROUNDS
 from hypernet.adapters.pictures import FeatureScale, PictureGenerator
@@ -50,8 +50,6 @@ class Setting:
     """How the models of one run are trained."""
 
     kind: str = "lora"
-    styles: bool = False
-    """Train on made-up domains as well."""
     seed: int = 0
     steps: int = 80
     rows: int = 20
@@ -61,7 +59,7 @@ class Setting:
     @property
     def name(self) -> str:
         """As it stands in results."""
-        return f"{self.kind}{', made-up domains' if self.styles else ''}, seed {self.seed}"
+        return f"{self.kind}, seed {self.seed}"
 
 
 @dataclass(frozen=True)
@@ -74,8 +72,6 @@ class Kit:
     cache: Path | None
     work: Path
     """Trained models are kept here."""
-    styled: dict[tuple[str, str], list[AdapterTask]] = field(default_factory=dict)
-    """Made-up domains of a set's domain, once they were made."""
 
 
 class SharedGenerator(PictureGenerator):
@@ -121,12 +117,11 @@ def held_out_models(
     """The other domains of a set, and what is trained on them; read from the work folder where it is there."""
     others = [d for d in found.domains if d != held]
     group = read_group(found, encoder, kit.embed, domains=others, written=kit.written, cache=kit.cache)
-    tasks = training_tasks(found, others, group, encoder, setting, kit)
     made = {}
     for name in names:
         make, by_domain, rate = MAKES[name]
         generator, own = _seeded(encoder, group, setting, make, by_domain), replace(setting, rate=rate)
-        made[name] = _trained(f"{found.name}-{held}-{name}", generator, tasks, encoder, own, kit)
+        made[name] = _trained(f"{found.name}-{held}-{name}", generator, group.tasks, encoder, own, kit)
     return group, made
 
 
@@ -182,19 +177,6 @@ def held_out_scores(
         f"{SHOTS} labelled a class: pooled model": few("pooled"),
         f"{SHOTS} labelled a class and words: FLAME": few("flame"),
     }
-
-
-def training_tasks(
-    found: ImageSet, domains: Sequence[str], group: Group, encoder: PictureEncoder, setting: Setting, kit: Kit
-) -> list[AdapterTask]:
-    """Training pictures of real domains, and with `styles` of made-up ones."""
-    if not setting.styles:
-        return list(group.tasks)
-    for d in domains:
-        if (found.name, d) not in kit.styled:
-            alone = replace(group, tasks=tuple(t for t in group.tasks if t.name == f"{found.name}/{d}"))
-            kit.styled[found.name, d] = made_up_tasks(found, alone, encoder, kit.embed, cache=kit.cache)
-    return [*group.tasks, *(t for d in domains for t in kit.styled[found.name, d])]
 
 
 def frozen_baselines(group: Group, test: AdapterTask, encoder: PictureEncoder) -> dict[str, Scores]:

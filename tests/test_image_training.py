@@ -1,4 +1,4 @@
-"""Adapters for described pictures: the closed-form start, folding, made-up domains, training, and the checkpoint."""
+"""Adapters for described pictures: the closed-form start, folding, training, and the checkpoint."""
 
 import json
 import os
@@ -22,7 +22,6 @@ from flame.metadata import Metadata
 from flame.picture import training as image_training
 from flame.picture.fitting import fit, picture_config
 from flame.picture.sets import SHARES, choose, load_image_set, square
-from flame.picture.styles import STYLES, restyled
 from flame.picture.training import read_group, read_written, train_images
 from flame.picture.writing import domain_logits, new_generator, write_model
 from hypernet.adapters.checkpoint import load_picture_generator, save_adapter_generator
@@ -174,19 +173,6 @@ def test_the_middle_of_a_picture_is_kept():
     kept = square(image, 30)
     assert kept.shape == (30, 30, 3)
     assert abs(int(kept[:, 15].mean()) - 45) <= 1
-
-
-@pytest.mark.parametrize("style", STYLES)
-def test_a_made_up_domain_is_told_in_other_words_or_shades(style):
-    domain = quick_set().domains["bright"]
-    made = restyled(domain, style, n=12)
-    assert made.pictures.shape[1:] == domain.pictures.shape[1:]
-    assert made.pictures.dtype == np.uint8
-    assert set(made.part) == {0}
-    assert made.sentences()
-    if style != "grey":  # the pictures are grey but for their noise
-        rows = domain.rows("train")[np.linspace(0, len(domain.rows("train")) - 1, 12).astype(int)]
-        assert np.abs(made.pictures.astype(int) - domain.pictures[rows]).mean() > 1
 
 
 def test_a_missing_set_says_where_it_is_looked_for(tmp_path):

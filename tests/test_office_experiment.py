@@ -44,7 +44,7 @@ def kit(tmp_path):
 def test_the_quick_run_prints_every_control_and_keeps_its_figures(tmp_path):
     environment = {**os.environ, "FLAME_DATA": "", "OMP_NUM_THREADS": "1"}
     run = subprocess.run(
-        [sys.executable, "-m", "experiments.office", "--quick", "--styles", "no", "--output", str(tmp_path / "office")],
+        [sys.executable, "-m", "experiments.office", "--quick", "--output", str(tmp_path / "office")],
         cwd=ROOT,
         env=environment,
         capture_output=True,
@@ -83,7 +83,7 @@ def test_a_held_out_domain_is_never_trained_on(kit, monkeypatch):
         return original(name, generator, tasks, *rest)
 
     monkeypatch.setitem(office.held_out_scores.__globals__, "_trained", watched)
-    held_out_scores(quick_set(), "dark", quick_encoder(), Setting(styles=True, steps=1), kit)
+    held_out_scores(quick_set(), "dark", quick_encoder(), Setting(steps=1), kit)
     assert seen
     assert not any("dark" in name for name in seen)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ from flame.picture.features import PictureEncoder, domain_task, picture_encoder,
 from flame.picture.fitting import fit, picture_config
 from flame.picture.generators import Embed, word_embedding
 from flame.picture.sets import IMAGE_SETS, LIMIT, SIDE, ImageSet, load_image_set
-from flame.picture.styles import STYLES, restyled
 from flame.picture.writing import Group, domain_logits, new_generator, write_model
 from flame.timed_runs import run_story
 from hypernet.adapters.checkpoint import load_picture_generator, save_adapter_generator
@@ -41,7 +40,6 @@ def train_images(
     kind: str = "lora",
     sets: Sequence[str] = tuple(IMAGE_SETS),
     written: Mapping[str, Sequence[str]] | None = None,
-    styles: bool = False,
     by_domain: bool = True,
     start: str | Path | None = None,
     work: str | Path | None = None,
@@ -61,7 +59,6 @@ def train_images(
         weights: of the base model; see `targets.vision_weights.load_base`.
         kind: `lora` or `film`.
         written: descriptions by hand of `set/domain`, beside those made from pixels.
-        styles: train on made-up domains as well; see `flame.picture.styles`.
         by_domain: write for features that are standardised by the user's own pictures; if false, words stand alone.
         start: folder of a checkpoint to continue from; None = from nothing.
         work: folder for the log and the resume file; `<output>.work` if not given.
@@ -89,12 +86,8 @@ def train_images(
         generator = fresh if start is None else _continued(start, described, by_domain)
     generator.base = described
     run = {"config": asdict(config), "start": generator.fingerprint, "base": described}
-    claim_work(work, {**run, "sets": list(sets), "styles": styles, "by_domain": by_domain})
+    claim_work(work, {**run, "sets": list(sets), "by_domain": by_domain})
     tasks = [t for g in groups for t in g.tasks]
-    if styles:
-        tasks += [
-            t for s, g in zip(found, groups, strict=True) for t in made_up_tasks(s, g, encoder, embed, cache=cache)
-        ]
     before = {name: value.clone() for name, value in generator.state_dict().items()}
     earlier = validation_scores(generator, encoder, groups)
     module = fit(generator, config, tasks, encoder, work, progress=progress)
@@ -139,32 +132,14 @@ def read_group(
     return Group(found.name, words, tasks("train"), tasks("validation"))
 
 
-def made_up_tasks(
-    found: ImageSet, group: Group, encoder: PictureEncoder, embed: Embed, *, cache: str | Path | None = None
-) -> list[AdapterTask]:
-    """Every real domain of a group in every manner; together they are drawn as often as the real ones."""
-    made = []
-    for task in group.tasks:
-        domain = found.domains[task.name.removeprefix(f"{found.name}/")]
-        for style in STYLES:
-            other = restyled(domain, style)
-            sentences = embed(other.sentences())
-            rows = domain_task(encoder, found, other, "train", descriptions=sentences, words=group.words, cache=cache)
-            made.append(replace(rows, share=1 / len(STYLES)))
-    return made
-
-
 def validation_scores(
     generator: PictureGenerator, encoder: PictureEncoder, groups: Sequence[Group]
 ) -> dict[str, float]:
-    """Mean loss (1 = no idea) and accuracy by domain on validation pictures.
-
-    Read are each domain's first sentence, and its training pictures without labels.
-    """
+    """Mean loss (1 = no idea) and accuracy by domain on validation pictures, with each domain's first sentence."""
     losses, scores = [], {}
     for g in groups:
-        for seen, task in zip(g.tasks, g.checks, strict=True):
-            model = write_model(generator, encoder, task.descriptions[0], g.words, seen.inputs[0])
+        for task in g.checks:
+            model = write_model(generator, encoder, task.descriptions[0], g.words)
             logits = domain_logits(encoder, task.inputs[0], model)
             losses.append(float(torch.nn.functional.cross_entropy(logits, task.y)) / math.log(len(g.words)))
             scores[task.name] = round(float((logits.argmax(1) == task.y).float().mean()), 4)
