@@ -5,10 +5,11 @@
     python -m experiments.office --data DATA --stage start      # table 6 and figure 3: generated weights as a start
     python -m experiments.office --quick                        # made-up pictures, a random network, under two minutes
 
-A generator is trained on all domains of a set but one, and writes the model of that one from sentences: five made from
-the pixels of its training pictures without their labels, five by hand. Test pictures are never trained on, measured
-or selected by. Base model: MobileNetV2 1.0/224 of ImageNet (data kit), pictures of 128 pixels, adapters from
-`features.15` on. Another one: `--arch resnet50 --weights DEFAULT`.
+A generator is trained on all domains of a set but one, and writes the model of that one from sentences (five made from
+the pixels of its training pictures, five by hand), and where a row says so from these pictures themselves; their labels
+are not read, but in rows that say so. Test pictures are never trained on, measured or selected by. Base model:
+MobileNetV2 1.0/224 of ImageNet (data kit), pictures of 128 pixels, adapters from `features.15` on. Another one:
+`--arch resnet50 --weights DEFAULT`.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from experiments.office_models import (
     held_out_scores,
 )
 from experiments.office_quick import WRITTEN, quick_embedding, quick_encoder, quick_set
-from experiments.office_report import zero_shot_markdown
+from experiments.office_report import summary_markdown, zero_shot_markdown
 from experiments.report import processor
 from flame.picture.features import PictureEncoder, picture_encoder
 from flame.picture.sets import IMAGE_SETS, ImageSet, image_folder, load_image_set
@@ -88,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--checkpoint", type=Path, help="trained on all domains, for --stage seen")
     parser.add_argument("--cache", type=Path, help="folder for decoded pictures")
     parser.add_argument("--work", type=Path, help="folder for trained models; kept and resumed if given")
-    parser.add_argument("--output", type=Path, help="write <output>.json and <output>.md")
+    parser.add_argument("--output", type=Path, help="write <output>.json and .md, and <output>_summary.md of zero-shot")
     parser.add_argument("--quick", action="store_true", help="made-up pictures and a random network")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
@@ -100,6 +101,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             settings = settings_of(options.seeds, options.kinds, steps=options.steps)
             cases = run_zero_shot(sets, encoders, settings, kit, output.with_suffix(".json"))
             text = zero_shot_markdown(cases, sets)
+            if options.output:
+                summary = f"{summary_markdown(cases, sets)}\n\n{hardware(options)}\n"
+                output.with_name(f"{output.name}_summary.md").write_text(summary, "utf8")
         else:
             from experiments.office_tables import run_seen, run_start
 

@@ -34,6 +34,27 @@ PAIRS = (
 """What is compared over all held-out domains."""
 
 
+SHOWN = (LOGISTIC, POOLED, WORDS, SHUFFLED, UNTRAINED_PICTURES, POOLED_PICTURES, READS, FOREIGN_WORDS, FOREIGN)
+"""Rows of the summary."""
+
+
+def summary_markdown(cases: Sequence[dict[str, Any]], sets: Sequence[ImageSet]) -> str:
+    """Accuracy of the first kind of adapter by set: means over its held-out domains and over seeds."""
+    kind = _without_seed(cases[0]["setting"])
+    own = [c for c in cases if _without_seed(c["setting"]) == kind]
+    found = [s for s in sets if any(c["set"] == s.name for c in own)]
+    header = ["Test accuracy of domains held out, %", *(s.title.split(" (")[0] for s in found), "Mean of domains"]
+    lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
+    domains = list(dict.fromkeys((c["set"], c["held"]) for c in own))
+    for method in SHOWN:
+        means = {d: np.mean([c["scores"][method][0] for c in own if (c["set"], c["held"]) == d]) for d in domains}
+        cells = [np.mean([v for (name, _), v in means.items() if name == s.name]) for s in found]
+        cells.append(np.mean(list(means.values())))
+        lines.append("| " + " | ".join([method, *(f"{100 * v:.1f}" for v in cells)]) + " |")
+    seeds = len({c["setting"] for c in own})
+    return "\n".join([*lines, "", f"{len(domains)} domains, each held out once; {seeds} seed(s), adapters: {kind}."])
+
+
 def zero_shot_markdown(cases: Sequence[dict[str, Any]], sets: Sequence[ImageSet]) -> str:
     """A table per setting and set, means over seeds, and the differences that the description makes."""
     parts = []

@@ -148,6 +148,7 @@ def test_a_folder_of_unlabelled_pictures_is_read_and_a_broken_one_left_out(base,
     made = generate_model(WORDS, photos, labels=LABELS, base_model=base, picture_generator=folder)
     assert f"written from {FEW + 4} unlabelled pictures and the names of 3 classes" in made.route.reason
     assert "broken.png" in str(made.route.notes)
+    assert "like none that the generator" not in str(made.route.notes)
     alone = generate_model(WORDS, labels=LABELS, base_model=base, picture_generator=folder)
     assert not np.allclose(made.predict_proba(photos), alone.predict_proba(photos), atol=1e-3)
     assert set(made.predict([picture(label, 91) for label in LABELS])) == set(LABELS)
@@ -159,3 +160,8 @@ def test_too_few_pictures_are_named_and_words_alone_are_read(base, folder, tmp_p
     assert f"5 pictures are too few to fit the model to them: give {FEW} or more" in made.route.notes
     alone = generate_model(WORDS, labels=LABELS, base_model=base, picture_generator=folder)
     np.testing.assert_allclose(made.predict_proba(photos), alone.predict_proba(photos), atol=1e-5)
+
+
+def test_a_class_that_the_generator_never_saw_is_named(base, folder):
+    made = generate_model(WORDS, labels=["dark", "frog"], base_model=base, picture_generator=folder)
+    assert "1 of 2 classes are like none that the generator was made from, such as 'frog'" in made.route.notes

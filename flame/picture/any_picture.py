@@ -28,6 +28,7 @@ from flame.route import Generated, Proposal, Route
 from flame.support import spread_rows
 from flame.task_type import read_type
 from hypernet.adapters.guesses import rows_for_pictures
+from hypernet.adapters.pictures import FeatureScale
 from hypernet.adapters.solve import Rows
 from requirements_prompts import TaskFacts
 from targets.vision_networks import head_name, run_steps, steps
@@ -142,15 +143,8 @@ class AnyPicture:
         if self.batch is None or self.batch.labels is None:
             assert rows is not None
             assert told is not None
-            assert writer.generator is not None
-            shown = f"the names of {k}: {', '.join(map(shorten, self.labels[:6]))}"
-            seen = readable_unlabelled(self.batch, writer.generator, notes)
-            if seen is None:
-                notes.append(f"no labelled pictures were given: the classifier is written from the names of {k} alone")
-                return writer.generator.scale_for(told.words).classifier(rows, head=name), f"written from {shown}"
-            features = _features(network, preprocessor, seen)
-            scale, solved = rows_for_pictures(writer.generator, features, rows, told.z)
-            return scale.classifier(solved, head=name), f"written from {len(seen):,} unlabelled pictures and {shown}"
+            scale, solved, read = self._from_names(writer, network, preprocessor, told, rows, notes)
+            return scale.classifier(solved, head=name), f"written from {read}"
         support = _readable(spread_rows(self.batch, MAX_PICTURES, notes), notes)
         assert support.labels is not None
         features = _features(network, preprocessor, support)
@@ -162,6 +156,30 @@ class AnyPicture:
             notes.append(f"a class has only {fewest} labelled picture(s): expect more of more pictures")
         scale, solved = writer.solved(features, y, rows, told)
         return scale.classifier(solved, head=name), f"written from {len(support):,} labelled pictures and {k}"
+
+    def _from_names(
+        self,
+        writer: PictureWriter,
+        network: nn.Module,
+        preprocessor: PicturePreprocessor,
+        told: Told,
+        rows: Rows,
+        notes: list[str],
+    ) -> tuple[FeatureScale, Rows, str]:
+        """The classifier where no picture has a label: from names of classes, and unlabelled pictures if there are."""
+        assert writer.generator is not None
+        k = f"{len(self.labels)} classes"
+        if unknown := writer.unknown([as_words(label) for label in self.labels]):
+            shown = ", ".join(map(shorten, unknown[:3]))
+            notes.append(f"{len(unknown)} of {k} are like none that the generator was made from, such as {shown}")
+        names = f"the names of {k}: {', '.join(map(shorten, self.labels[:6]))}"
+        seen = readable_unlabelled(self.batch, writer.generator, notes)
+        if seen is None:
+            notes.append(f"no labelled pictures were given: the classifier is written from the names of {k} alone")
+            return writer.generator.scale_for(told.words), rows, names
+        features = _features(network, preprocessor, seen)
+        scale, solved = rows_for_pictures(writer.generator, features, rows, told.z)
+        return scale, solved, f"{len(seen):,} unlabelled pictures and {names}"
 
 
 def _features(network: nn.Module, preprocessor: PicturePreprocessor, batch: DataBatch) -> Tensor:

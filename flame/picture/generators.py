@@ -29,6 +29,9 @@ Embed = Callable[[Sequence[str]], Tensor]
 """Sentences or labels to embeddings (n, d_words)."""
 NO_GENERATOR = "no generator"
 """What a route says in the place of a checkpoint's name."""
+KNOWN = 0.7
+"""Likeness of the words of a label to those of a remembered one below which the user is told; by MiniLM, "coffee mug"
+and "mug" have 0.89, "screen" and "monitor" 0.68, "cat" and "dog" 0.66."""
 ALONE = Settings.untrained(AdapterGeneratorConfig(prior_scale=16.0))
 """How a classifier is solved of which nothing is known but labelled pictures: of 1 to 32, 16 had the least log-loss on
 half of Amazon's, Caltech's, painted and drawn pictures; accuracy hardly depends on it (`experiments.pictures`)."""
@@ -82,6 +85,13 @@ class PictureWriter:
         assert self.generator is not None
         assert self.embed is not None
         return self.generator.domain_rows(told.words, self.embed(labels)[None], told.z)
+
+    def unknown(self, labels: Sequence[str]) -> list[str]:
+        """Those of the labels that are like none of which the generator remembers rows."""
+        assert self.generator is not None
+        assert self.embed is not None
+        likeness = self.generator.likeness(self.embed(labels)).tolist()
+        return [label for label, known in zip(labels, likeness, strict=True) if known < KNOWN]
 
     def solved(self, features: Tensor, y: Tensor, rows: Rows | None, told: Told | None) -> tuple[FeatureScale, Rows]:
         """Classifier rows from labelled pictures, and how their features are standardised.

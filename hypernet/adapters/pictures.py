@@ -230,6 +230,14 @@ class PictureGenerator(AdapterGenerator):
         """
         return self.blend(labels) @ self.label_rows
 
+    def likeness(self, labels: Tensor) -> Tensor:
+        """How like the words of labels are to the most alike remembered ones; 1: the same.
+
+        Shape:
+            labels (k, d_words) -> (k,)
+        """
+        return (nn.functional.normalize(labels.float(), dim=-1) @ self.label_words.mT).amax(-1)
+
     def blend(self, labels: Tensor) -> Tensor:
         """Parts of the remembered labels that make up the given ones.
 
