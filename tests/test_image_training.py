@@ -159,6 +159,10 @@ def test_the_command_trains_saves_and_states_what_it_was_trained_on(parts, tmp_p
         tmp_path / "more", config, data="", sets=["made-up"], cache=cache, start=tmp_path / "out", progress=False
     )
     assert len(more.provenance["runs"]) == 2
+    with pytest.raises(CheckpointError, match="has by_domain=True, however False is asked"):
+        train_images(
+            tmp_path / "other", config, data="", sets=["made-up"], cache=cache, start=tmp_path / "out", by_domain=False
+        )
 
 
 def test_every_class_is_split_alike():

@@ -30,7 +30,7 @@ from experiments.office_models import (
 )
 from experiments.office_quick import WRITTEN, quick_embedding, quick_encoder, quick_set
 from experiments.office_report import PAIRS, zero_shot_markdown
-from experiments.office_seen import finetune, lora, parts_of, plain_start
+from experiments.office_seen import Curve, finetune, lora, parts_of, plain_start
 from flame.picture.writing import write_model
 
 ROOT = Path(__file__).parents[1]
@@ -115,6 +115,11 @@ def test_ordinary_training_learns_its_domain(kit, tmp_path):
         assert max(curve.validation) > 0.5
         assert len(curve.validation) == len(curve.test) == 7
         assert curve.validation[curve.best] == max(curve.validation)
+
+
+def test_a_curve_tells_when_a_score_is_first_reached():
+    curve = Curve([0.2, 0.5, 0.4, 0.7, 0.7], [(0.0, 0.0, 0.0)] * 5, 1.0)
+    assert (curve.best, curve.reaches(0.5), curve.reaches(0.7), curve.reaches(0.8)) == (3, 1, 3, None)
 
 
 def test_top_scores_count_the_first_three_and_five():
