@@ -38,6 +38,7 @@ from experiments.office_models import (
 from experiments.office_quick import WRITTEN, quick_embedding, quick_encoder, quick_set
 from experiments.office_report import summary_markdown, zero_shot_markdown
 from experiments.report import processor
+from flame.files import atomic_text
 from flame.picture.features import PictureEncoder, picture_encoder
 from flame.picture.sets import IMAGE_SETS, ImageSet, image_folder, load_image_set
 from flame.picture.training import read_written, word_embedding
@@ -84,6 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=60, help="steps of three times twenty pictures")
     parser.add_argument("--epochs", type=int, default=15, help="of ordinary training in the other stages")
+    parser.add_argument("--held", nargs="+", metavar="DOMAIN", help="domains of --stage start; all if not given")
     parser.add_argument("--arch", default="mobilenet_v2")
     parser.add_argument("--weights", help="of the base model; the data kit's MobileNetV2 if not given")
     parser.add_argument("--checkpoint", type=Path, help="trained on all domains, for --stage seen")
@@ -143,14 +145,7 @@ def _key(case: Case) -> tuple[str, str, str]:
 def _keep(output: Path, cases: Sequence[Case], sets: Sequence[ImageSet]) -> None:
     sizes = {s.name: {d: len(v.y) for d, v in s.domains.items()} for s in sets}
     output.parent.mkdir(parents=True, exist_ok=True)
-    partial = replace_suffix(output)
-    partial.write_text(json.dumps({"pictures": sizes, "cases": list(cases)}, indent=1) + "\n", "utf8")
-    partial.replace(output)
-
-
-def replace_suffix(output: Path) -> Path:
-    """Where a file is written before it is put in place."""
-    return output.with_name(f".{output.name}")
+    atomic_text(output, json.dumps({"pictures": sizes, "cases": list(cases)}, indent=1) + "\n")
 
 
 def _line(case: Case, scores: dict[str, Scores]) -> str:

@@ -25,6 +25,7 @@ from experiments.office_seen import (
     top_scores,
 )
 from experiments.plots import figure
+from flame.files import atomic_text
 from flame.picture.features import PictureEncoder
 from flame.picture.sets import ImageDomain, ImageSet
 from flame.picture.training import read_group
@@ -49,18 +50,30 @@ def run_seen(
     started = time.process_time()
     generator = _generator(options, encoder, list(groups.values()))
     loading = (time.process_time() - started) * (options.checkpoint is not None)
-    story: dict[str, Any] = {"epochs": options.epochs, "seeds": options.seeds, "sets": {}}
-    texts = []
+    story = kept_story(output, {"epochs": options.epochs, "seeds": options.seeds}, "sets")
     for found in sets:
+        if found.name in story["sets"]:
+            continue
         runs: dict[str, list[tuple[list[Scores], float]]] = {}
         for seed in options.seeds:
             for method, made in _seen_rows(found, groups[found.name], encoder, generator, kit, options, seed).items():
                 runs.setdefault(method, []).append(made)
         story["sets"][found.name] = {m: [[s, t + loading * (m[:5] == "FLAME")] for s, t in v] for m, v in runs.items()}
-        texts.append(_seen_table(found, story["sets"][found.name], options.epochs))
-        print(texts[-1], flush=True)
-        output.with_suffix(".json").write_text(json.dumps(story, indent=1) + "\n", "utf8")
-    return "\n\n".join(texts)
+        _keep(output, story)
+        print(_seen_table(found, story["sets"][found.name], options.epochs), flush=True)
+    return "\n\n".join(_seen_table(s, story["sets"][s.name], options.epochs) for s in sets)
+
+
+def kept_story(output: Path, run: dict[str, Any], key: str) -> dict[str, Any]:
+    """What an earlier start with the same settings found out, or nothing yet."""
+    place = output.with_suffix(".json")
+    kept: dict[str, Any] = json.loads(place.read_text("utf8")) if place.is_file() else {}
+    return kept if all(kept.get(name) == value for name, value in run.items()) else {**run, key: {}}
+
+
+def _keep(output: Path, story: dict[str, Any]) -> None:
+    output.parent.mkdir(parents=True, exist_ok=True)
+    atomic_text(output.with_suffix(".json"), json.dumps(story, indent=1) + "\n")
 
 
 def _generator(options: argparse.Namespace, encoder: PictureEncoder, groups: Sequence[Group]) -> PictureGenerator:
@@ -143,32 +156,41 @@ def run_start(
     sets: Sequence[ImageSet], encoder: PictureEncoder, kit: Kit, options: argparse.Namespace, output: Path
 ) -> str:
     """Table 6: ordinary training of a held-out domain from three starts; writes `<output>.json` and `<output>.png`."""
-    header = ["Held out", "Start", "Epochs to Finetune's best validation", "Epoch of the own best"]
-    header += ["Test at the own best", "Test before training"]
-    lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
-    story: dict[str, Any] = {"epochs": options.epochs, "learning_rate": RATES["Finetune"], "curves": {}}
-    needed: dict[str, list[int | None]] = {}
+    story = kept_story(output, {"epochs": options.epochs, "learning_rate": RATES["Finetune"]}, "curves")
     for found in sets:
         for held in found.domains:
+            wanted = options.held is None or held in options.held
+            if not wanted or f"{found.name}/{held}" in story["curves"]:
+                continue
             setting = Setting(kind=options.kinds[0], seed=options.seeds[0], steps=options.steps)
             curves = _curves(found, held, encoder, setting, kit, options.epochs)
             story["curves"][f"{found.name}/{held}"] = {
                 n: {"validation": c.validation, "test": [t[0] for t in c.test]} for n, c in curves.items()
             }
-            target = max(curves[FRESH].validation)
-            for name, c in curves.items():
-                needed.setdefault(name, []).append(c.reaches(target))
-                epochs = "never" if needed[name][-1] is None else str(needed[name][-1])
-                best, first = 100 * c.test[c.best][0], 100 * c.test[0][0]
-                lines.append(f"| {found.name}/{held} | {name} | {epochs} | {c.best} | {best:.1f} | {first:.1f} |")
-            print("\n".join(lines[-len(curves) :]), flush=True)
-            output.with_suffix(".json").write_text(json.dumps(story, indent=1) + "\n", "utf8")
+            _keep(output, story)
+            print(start_table(story["curves"]), flush=True)
     _draw(story["curves"], output.with_suffix(".png"))
-    return "\n".join([*lines, "", *_summary(needed), "", f"Adam at {RATES['Finetune']:g}, {options.epochs} epochs."])
+    return f"{start_table(story['curves'])}\n\nAdam at {RATES['Finetune']:g}, {options.epochs} epochs."
+
+
+def start_table(curves: dict[str, dict[str, dict[str, list[float]]]]) -> str:
+    """Every domain and start, and how many epochs each start needs over the domains in which it gets there."""
+    header = ["Held out", "Start", "Epochs to Finetune's best validation", "Epoch of the own best"]
+    header += ["Test at the own best", "Test before training"]
+    lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
+    needed: dict[str, list[int | None]] = {}
+    for domain, starts in curves.items():
+        target = max(starts[FRESH]["validation"])
+        for name, kept in starts.items():
+            curve = Curve(kept["validation"], [(t, t, t) for t in kept["test"]], 0.0)
+            needed.setdefault(name, []).append(curve.reaches(target))
+            epochs = "never" if needed[name][-1] is None else str(needed[name][-1])
+            tests = f"{100 * kept['test'][curve.best]:.1f} | {100 * kept['test'][0]:.1f}"
+            lines.append(f"| {domain} | {name} | {epochs} | {curve.best} | {tests} |")
+    return "\n".join([*lines, "", *_summary(needed)])
 
 
 def _summary(needed: dict[str, list[int | None]]) -> list[str]:
-    """How many epochs each start needs, over the domains in which it gets there."""
     fresh = needed[FRESH]
     lines = ["| Start | Reaches Finetune's best | Mean epochs there | Finetune's on the same domains | In a sixth |"]
     lines.append("|---" * 5 + "|")

@@ -31,6 +31,7 @@ from experiments.office_models import (
 from experiments.office_quick import WRITTEN, quick_embedding, quick_encoder, quick_set
 from experiments.office_report import PAIRS, zero_shot_markdown
 from experiments.office_seen import Curve, finetune, lora, parts_of, plain_start
+from experiments.office_tables import FRESH, kept_story, start_table
 from flame.picture.writing import write_model
 
 ROOT = Path(__file__).parents[1]
@@ -120,6 +121,23 @@ def test_ordinary_training_learns_its_domain(kit, tmp_path):
 def test_a_curve_tells_when_a_score_is_first_reached():
     curve = Curve([0.2, 0.5, 0.4, 0.7, 0.7], [(0.0, 0.0, 0.0)] * 5, 1.0)
     assert (curve.best, curve.reaches(0.5), curve.reaches(0.7), curve.reaches(0.8)) == (3, 1, 3, None)
+
+
+def test_the_start_table_counts_epochs_to_the_best_of_ordinary_training():
+    fresh = {"validation": [0.1, 0.4, 0.4, 0.5, 0.5, 0.5, 0.8], "test": [0.1, 0.3, 0.4, 0.5, 0.5, 0.6, 0.7]}
+    ours = {"validation": [0.7, 0.8, 0.9, 0.9, 0.9, 0.9, 0.9], "test": [0.6, 0.7, 0.75, 0.7, 0.7, 0.7, 0.7]}
+    worse = {"validation": [0.7] * 7, "test": [0.6] * 7}
+    text = start_table({"made-up/dark": {FRESH: fresh, "FLAME": ours, "pooled": worse}})
+    assert "| made-up/dark | FLAME | 1 | 2 | 75.0 | 60.0 |" in text
+    assert "| made-up/dark | pooled | never | 0 | 60.0 | 60.0 |" in text
+    assert "| FLAME | 1 of 1 | 1.0 | 6.0 | 1 of 1 |" in text
+    assert "| pooled | 0 of 1 | nan | nan | 0 of 1 |" in text
+
+
+def test_a_stage_goes_on_from_its_file_only_with_the_same_settings(tmp_path):
+    (tmp_path / "seen.json").write_text(json.dumps({"epochs": 2, "sets": {"pacs": {}}}))
+    assert kept_story(tmp_path / "seen", {"epochs": 2}, "sets")["sets"] == {"pacs": {}}
+    assert kept_story(tmp_path / "seen", {"epochs": 3}, "sets") == {"epochs": 3, "sets": {}}
 
 
 def test_top_scores_count_the_first_three_and_five():
