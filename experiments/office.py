@@ -5,10 +5,11 @@
     python -m experiments.office --data DATA --stage start      # table 6 and figure 3: generated weights as a start
     python -m experiments.office --quick                        # made-up pictures, a random network, under two minutes
 
-A generator is trained on all domains of a set but one, and writes the model of that one from sentences: five made from
-the pixels of its training pictures without their labels, five by hand. Test pictures are never trained on, measured
-or selected by. Base model: MobileNetV2 1.0/224 of ImageNet (data kit), pictures of 128 pixels, adapters from
-`features.15` on. Another one: `--arch resnet50 --weights DEFAULT`.
+A generator is trained on all domains of a set but one, and writes the model of that one from sentences (five made from
+the pixels of its training pictures, five by hand), and where a row says so from these pictures themselves; their labels
+are not read, but in rows that say so. Test pictures are never trained on, measured or selected by. Base model:
+MobileNetV2 1.0/224 of ImageNet (data kit), pictures of 128 pixels, adapters from `features.15` on. Another one:
+`--arch resnet50 --weights DEFAULT`.
 """
 
 from __future__ import annotations
@@ -22,10 +23,22 @@ from typing import Any
 
 import torch
 
-from experiments.office_models import Kit, Scores, Setting, held_out_scores
+from experiments.office_models import (
+    FOREIGN,
+    POOLED,
+    POOLED_PICTURES,
+    READS,
+    UNTRAINED_PICTURES,
+    WORDS,
+    Kit,
+    Scores,
+    Setting,
+    held_out_scores,
+)
 from experiments.office_quick import WRITTEN, quick_embedding, quick_encoder, quick_set
-from experiments.office_report import zero_shot_markdown
+from experiments.office_report import summary_markdown, zero_shot_markdown
 from experiments.report import processor
+from flame.files import atomic_text
 from flame.picture.features import PictureEncoder, picture_encoder
 from flame.picture.sets import IMAGE_SETS, ImageSet, image_folder, load_image_set
 from flame.picture.training import read_written, word_embedding
@@ -35,12 +48,12 @@ WRITTEN_FILE = HERE / "image_requests.json"
 WEIGHTS = "weights/mobilenet_v2_1.0_224"
 
 Case = dict[str, Any]
-"""set, held, kind, styles, seed, and the scores by method."""
+"""set, held, setting, and the scores by method."""
 
 
-def settings_of(seeds: Sequence[int], kinds: Sequence[str], *, styles: Sequence[bool], steps: int) -> list[Setting]:
-    """Every kind and every training set, seed by seed: what is cut off has whole seeds."""
-    return [Setting(kind=k, styles=s, seed=seed, steps=steps) for seed in seeds for k in kinds for s in styles]
+def settings_of(seeds: Sequence[int], kinds: Sequence[str], *, steps: int) -> list[Setting]:
+    """Every kind, seed by seed: what is cut off has whole seeds."""
+    return [Setting(kind=k, seed=seed, steps=steps) for seed in seeds for k in kinds]
 
 
 def run_zero_shot(
@@ -69,16 +82,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--stage", choices=["zero-shot", "seen", "start"], default="zero-shot")
     parser.add_argument("--sets", nargs="+", default=list(IMAGE_SETS), choices=list(IMAGE_SETS))
     parser.add_argument("--kinds", nargs="+", default=["lora"], choices=["lora", "film"])
-    parser.add_argument("--styles", choices=["no", "yes", "both"], default="both", help="made-up domains as well")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=60, help="steps of three times twenty pictures")
     parser.add_argument("--epochs", type=int, default=15, help="of ordinary training in the other stages")
+    parser.add_argument("--held", nargs="+", metavar="DOMAIN", help="domains of --stage start; all if not given")
     parser.add_argument("--arch", default="mobilenet_v2")
     parser.add_argument("--weights", help="of the base model; the data kit's MobileNetV2 if not given")
     parser.add_argument("--checkpoint", type=Path, help="trained on all domains, for --stage seen")
     parser.add_argument("--cache", type=Path, help="folder for decoded pictures")
     parser.add_argument("--work", type=Path, help="folder for trained models; kept and resumed if given")
-    parser.add_argument("--output", type=Path, help="write <output>.json and <output>.md")
+    parser.add_argument("--output", type=Path, help="write <output>.json and .md, and <output>_summary.md of zero-shot")
     parser.add_argument("--quick", action="store_true", help="made-up pictures and a random network")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
@@ -87,10 +100,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         work = options.work or Path(temporary)
         sets, encoders, kit = quick_parts(options, work) if options.quick else real_parts(options, work)
         if options.stage == "zero-shot":
-            styles = [False, True] if options.styles == "both" else [options.styles == "yes"]
-            settings = settings_of(options.seeds, options.kinds, styles=styles, steps=options.steps)
+            settings = settings_of(options.seeds, options.kinds, steps=options.steps)
             cases = run_zero_shot(sets, encoders, settings, kit, output.with_suffix(".json"))
             text = zero_shot_markdown(cases, sets)
+            if options.output:
+                summary = f"{summary_markdown(cases, sets)}\n\n{hardware(options)}\n"
+                output.with_name(f"{output.name}_summary.md").write_text(summary, "utf8")
         else:
             from experiments.office_tables import run_seen, run_start
 
@@ -130,19 +145,12 @@ def _key(case: Case) -> tuple[str, str, str]:
 def _keep(output: Path, cases: Sequence[Case], sets: Sequence[ImageSet]) -> None:
     sizes = {s.name: {d: len(v.y) for d, v in s.domains.items()} for s in sets}
     output.parent.mkdir(parents=True, exist_ok=True)
-    partial = replace_suffix(output)
-    partial.write_text(json.dumps({"pictures": sizes, "cases": list(cases)}, indent=1) + "\n", "utf8")
-    partial.replace(output)
-
-
-def replace_suffix(output: Path) -> Path:
-    """Where a file is written before it is put in place."""
-    return output.with_name(f".{output.name}")
+    atomic_text(output, json.dumps({"pictures": sizes, "cases": list(cases)}, indent=1) + "\n")
 
 
 def _line(case: Case, scores: dict[str, Scores]) -> str:
     shown = {m: s[0] for m, s in scores.items()}
-    keys = ("logistic regression, frozen features", "pooled model: one adapter and head", "FLAME")
+    keys = (POOLED, POOLED_PICTURES, WORDS, UNTRAINED_PICTURES, READS, FOREIGN)
     return f"{case['set']}/{case['held']} ({case['setting']}): " + ", ".join(f"{k} {shown[k]:.3f}" for k in keys)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,10 @@ from torch import Tensor, nn
 from flame.picture.features import PictureEncoder, domain_task
 from flame.picture.fitting import fit, picture_config
 from flame.picture.sets import ImageSet
-from flame.picture.training import Embed, Group, domain_logits, made_up_tasks, new_generator, read_group
-from hypernet.adapters.pictures import PictureGenerator
+from flame.picture.training import Embed, read_group
+from flame.picture.writing import Group, domain_logits, new_generator, write_model
+from hypernet.adapters.guesses import ROUNDS
+from hypernet.adapters.pictures import FeatureScale, PictureGenerator
 from hypernet.adapters.solve import Rows, solve_head
 from hypernet.adapters.stream import AdapterTask, StreamConfig
 from targets import Weights
@@ -27,7 +29,18 @@ from targets import Weights
 ONE_SENTENCE = "Classify pictures."
 SHOTS = 5
 """Labelled training pictures of a class of the held-out domain, for the rows that say so."""
-CENTRED = "no description: frozen features centred on unlabelled pictures"
+FEW_UNLABELLED = 20
+"""Unlabelled training pictures of the held-out domain, for the row that says so."""
+LOGISTIC = "nothing: logistic regression, frozen features"
+POOLED = "nothing: pooled model (Zero-Shot)"
+WORDS = "words: FLAME"
+SHUFFLED = f"{WORDS}, control: another domain's words"
+UNTRAINED_PICTURES = "pictures: frozen features standardised by them, and guesses"
+POOLED_PICTURES = "pictures: pooled model standardised by them, and guesses"
+READS = "words and pictures: FLAME"
+FOREIGN_WORDS = f"{READS}, control: another domain's words"
+FOREIGN = f"{READS}, control: another domain's words and pictures"
+"""Rows of results, by what they read of the held-out domain."""
 Scores = tuple[float, float, float]
 """Accuracy, top-3, top-5."""
 
@@ -37,18 +50,16 @@ class Setting:
     """How the models of one run are trained."""
 
     kind: str = "lora"
-    styles: bool = False
-    """Train on made-up domains as well."""
     seed: int = 0
     steps: int = 80
     rows: int = 20
     """Pictures of a domain in a step; three domains a step."""
-    learning_rate: float = 1e-3
+    rate: float = 1e-3
 
     @property
     def name(self) -> str:
         """As it stands in results."""
-        return f"{self.kind}{', made-up domains' if self.styles else ''}, seed {self.seed}"
+        return f"{self.kind}, seed {self.seed}"
 
 
 @dataclass(frozen=True)
@@ -61,8 +72,6 @@ class Kit:
     cache: Path | None
     work: Path
     """Trained models are kept here."""
-    styled: dict[tuple[str, str], list[AdapterTask]] = field(default_factory=dict)
-    """Made-up domains of a set's domain, once they were made."""
 
 
 class SharedGenerator(PictureGenerator):
@@ -92,12 +101,14 @@ def top_scores(logits: Tensor, y: Tensor) -> Scores:
     return one, three, five
 
 
-MAKES: dict[str, type[PictureGenerator]] = {
-    "flame": PictureGenerator,
-    "one": PictureGenerator,
-    "pooled": SharedGenerator,
+MAKES: dict[str, tuple[type[PictureGenerator], bool, float]] = {
+    "flame": (PictureGenerator, False, 1e-3),
+    "pooled": (SharedGenerator, False, 1e-3),
+    "flame-pictures": (PictureGenerator, True, 2e-4),
+    "pooled-pictures": (SharedGenerator, True, 2e-4),
 }
-"""What is trained on the other domains; `one`: with the same sentence for all of them."""
+"""What is trained on the other domains, whether it reads unlabelled pictures of the domain it writes for, and the
+learning rate; the last one was chosen inside training domains (`experiments/office_tried.md`)."""
 
 
 def held_out_models(
@@ -106,105 +117,83 @@ def held_out_models(
     """The other domains of a set, and what is trained on them; read from the work folder where it is there."""
     others = [d for d in found.domains if d != held]
     group = read_group(found, encoder, kit.embed, domains=others, written=kit.written, cache=kit.cache)
-    tasks = training_tasks(found, others, group, encoder, setting, kit)
-    alike = [replace(t, descriptions=kit.embed([ONE_SENTENCE])) for t in tasks]
-    made = {name: _seeded(encoder, group, setting, MAKES[name]) for name in names}
-    for name, generator in made.items():
-        seen = alike if name == "one" else tasks
-        _trained(f"{found.name}-{held}-{name}", generator, seen, encoder, setting, kit)
+    made = {}
+    for name in names:
+        make, by_domain, rate = MAKES[name]
+        generator, own = _seeded(encoder, group, setting, make, by_domain), replace(setting, rate=rate)
+        made[name] = _trained(f"{found.name}-{held}-{name}", generator, group.tasks, encoder, own, kit)
     return group, made
 
 
 def held_out_scores(
     found: ImageSet, held: str, encoder: PictureEncoder, setting: Setting, kit: Kit
 ) -> dict[str, Scores]:
-    """Every method on the test pictures of a domain that none of them was trained on."""
+    """Every method on the test pictures of a domain that none of them was trained on.
+
+    What a row reads of that domain stands at its beginning: sentences, and training pictures without their labels.
+    """
     group, models = held_out_models(found, held, encoder, setting, kit)
     models["untrained"] = _seeded(encoder, group, setting, PictureGenerator)
+    models["untrained-pictures"] = _seeded(encoder, group, setting, PictureGenerator, by_domain=True)
     test, labelled = (_task(found, held, part, encoder, group, kit) for part in ("test", "train"))
-    by_pixels, by_hand = found.domains[held].sentences(), kit.written[f"{found.name}/{held}"]
-    others = [s for d in found.domains if d != held for s in _two_of_each(found, d, kit)]
+    others = [d for d in found.domains if d != held]
+    pictures = {d: _task(found, d, "train", encoder, group, kit).inputs[0] for d in found.domains}
+    few_places = np.linspace(0, len(pictures[held]) - 1, FEW_UNLABELLED).astype(int)
+    own, foreign = _two_of_each(found, held, kit), {d: _two_of_each(found, d, kit) for d in others}
 
-    def scores(model: str, sentences: Sequence[str]) -> list[Scores]:
-        return [
-            top_scores(domain_logits(models[model], encoder, test.inputs[0], d, group.words), test.y)
-            for d in kit.embed(sentences)
+    def mean(
+        model: str, sentences: Sequence[str] = (ONE_SENTENCE,), unlabelled: Tensor | None = None, rounds: int = ROUNDS
+    ) -> Scores:
+        made = [
+            write_model(models[model], encoder, d, group.words, unlabelled, rounds=rounds) for d in kit.embed(sentences)
         ]
-
-    def mean(model: str, sentences: Sequence[str] = (ONE_SENTENCE,)) -> Scores:
-        return _mean(scores(model, sentences))
+        return _mean([top_scores(domain_logits(encoder, test.inputs[0], m), test.y) for m in made])
 
     def few(model: str, *, prior: bool = True) -> Scores:
-        return few_scores(models[model], kit.embed(by_pixels)[0], test, labelled, encoder, prior=prior)
+        return few_scores(models[model], kit.embed(own)[0], test, labelled, encoder, prior=prior)
 
-    pixels, hand = scores("flame", by_pixels), scores("flame", by_hand)
-
+    mine = pictures[held]
     return {
-        **frozen_baselines(group, test, encoder, models["untrained"]),
-        CENTRED: centred_scores(group, test, labelled, encoder, models["untrained"]),
-        "untrained generator (its head: solved on frozen features)": mean("untrained"),
-        "pooled model: one adapter and head": mean("pooled"),
-        "generator trained with one sentence for all": mean("one"),
-        "FLAME": _mean([*pixels, *hand]),
-        "FLAME, sentences from pixels": _mean(pixels),
-        "FLAME, sentences by hand": _mean(hand),
-        "control: another domain's sentences": mean("flame", others),
-        "control: domains that do not exist": mean("flame", kit.written["nowhere"]),
-        f"frozen features, {SHOTS} labelled a class only": few("untrained", prior=False),
-        f"untrained generator + {SHOTS} labelled a class": few("untrained"),
-        f"pooled model + {SHOTS} labelled a class": few("pooled"),
-        f"FLAME + {SHOTS} labelled a class": few("flame"),
+        **frozen_baselines(group, test, encoder),
+        "nothing: untrained generator (head solved on frozen features)": mean("untrained"),
+        POOLED: mean("pooled"),
+        WORDS: mean("flame", own),
+        SHUFFLED: _mean([mean("flame", v[:1]) for v in foreign.values()]),
+        f"{WORDS}, control: domains that do not exist": mean("flame", kit.written["nowhere"][:2]),
+        "pictures: frozen features standardised by them": mean("untrained-pictures", unlabelled=mine, rounds=0),
+        UNTRAINED_PICTURES: mean("untrained-pictures", unlabelled=mine),
+        "pictures: pooled model standardised by them": mean("pooled-pictures", unlabelled=mine, rounds=0),
+        POOLED_PICTURES: mean("pooled-pictures", unlabelled=mine),
+        f"{READS}, no guesses": mean("flame-pictures", own[1:3], mine, 0),
+        READS: mean("flame-pictures", own, mine),
+        f"{READS}, {FEW_UNLABELLED} pictures": mean("flame-pictures", own[1:3], mine[few_places]),
+        FOREIGN_WORDS: _mean([mean("flame-pictures", v[:1], mine) for v in foreign.values()]),
+        f"{READS}, control: another domain's pictures": _mean(
+            [mean("flame-pictures", own[:1], pictures[d]) for d in others]
+        ),
+        FOREIGN: _mean([mean("flame-pictures", foreign[d][:1], pictures[d]) for d in others]),
+        f"{SHOTS} labelled a class: frozen features": few("untrained", prior=False),
+        f"{SHOTS} labelled a class: untrained generator": few("untrained"),
+        f"{SHOTS} labelled a class: pooled model": few("pooled"),
+        f"{SHOTS} labelled a class and words: FLAME": few("flame"),
     }
 
 
-def training_tasks(
-    found: ImageSet, domains: Sequence[str], group: Group, encoder: PictureEncoder, setting: Setting, kit: Kit
-) -> list[AdapterTask]:
-    """Training pictures of real domains, and with `styles` of made-up ones."""
-    if not setting.styles:
-        return list(group.tasks)
-    for d in domains:
-        if (found.name, d) not in kit.styled:
-            alone = replace(group, tasks=tuple(t for t in group.tasks if t.name == f"{found.name}/{d}"))
-            kit.styled[found.name, d] = made_up_tasks(found, alone, encoder, kit.embed, cache=kit.cache)
-    return [*group.tasks, *(t for d in domains for t in kit.styled[found.name, d])]
-
-
-def frozen_baselines(
-    group: Group, test: AdapterTask, encoder: PictureEncoder, generator: PictureGenerator
-) -> dict[str, Scores]:
+def frozen_baselines(group: Group, test: AdapterTask, encoder: PictureEncoder) -> dict[str, Scores]:
     """Nearest class mean and logistic regression on the base model's features of the pooled training domains."""
     from sklearn.linear_model import LogisticRegression
 
-    features = generator.standard(torch.cat([encoder.features(t.inputs[0]) for t in group.tasks])).detach()
-    y, asked = torch.cat([t.y for t in group.tasks]), generator.standard(encoder.features(test.inputs[0])).detach()
+    seen, y = torch.cat([encoder.features(t.inputs[0]) for t in group.tasks]), torch.cat([t.y for t in group.tasks])
+    scale = FeatureScale.of(seen)
+    features, asked = scale.standard(seen), scale.standard(encoder.features(test.inputs[0]))
     means = torch.stack([features[y == i].mean(0) for i in range(len(group.words))])
     logistic = LogisticRegression(C=1.0, max_iter=300).fit(features.numpy(), y.numpy())
     logits = torch.from_numpy(logistic.decision_function(asked.numpy())).float()
     logits = torch.cat([-logits[:, None], logits[:, None]], 1) if logits.dim() == 1 else logits
     return {
-        "nearest class mean, frozen features": top_scores(-torch.cdist(asked, means), test.y),
-        "logistic regression, frozen features": top_scores(logits, test.y),
+        "nothing: nearest class mean, frozen features": top_scores(-torch.cdist(asked, means), test.y),
+        LOGISTIC: top_scores(logits, test.y),
     }
-
-
-@torch.inference_mode()
-def centred_scores(
-    group: Group, test: AdapterTask, unlabelled: AdapterTask, encoder: PictureEncoder, generator: PictureGenerator
-) -> Scores:
-    """A head solved on features that are centred domain by domain, with unlabelled pictures of the held-out one.
-
-    No description is read: it is what knowing the mean of the domain's features would give.
-    """
-
-    def features(task: AdapterTask) -> Tensor:
-        return generator.standard(encoder.features(task.inputs[0]))
-
-    seen = torch.cat([f - f.mean(0) for f in map(features, group.tasks)])
-    hot = nn.functional.one_hot(torch.cat([t.y for t in group.tasks]), len(group.words))[None].float()
-    weight, bias = solve_head(generator, seen[None], hot, None, torch.zeros(1, generator.config.d_latent))
-    asked = features(test) - features(unlabelled).mean(0)
-    return top_scores(asked @ weight[0].mT + bias[0], test.y)
 
 
 @torch.inference_mode()
@@ -244,7 +233,7 @@ def _trained(
         return generator.eval()
     stream = StreamConfig(rows=setting.rows, support=(setting.rows // 4, setting.rows // 2), noise=0.3)
     config = replace(
-        picture_config(600.0, steps=setting.steps, learning_rate=setting.learning_rate, seed=setting.seed),
+        picture_config(600.0, steps=setting.steps, learning_rate=setting.rate, seed=setting.seed),
         stream=stream,
     )
     with tempfile.TemporaryDirectory() as folder:
@@ -254,9 +243,11 @@ def _trained(
     return generator.eval()
 
 
-def _seeded(encoder: PictureEncoder, group: Group, setting: Setting, make: type[PictureGenerator]) -> PictureGenerator:
+def _seeded(
+    encoder: PictureEncoder, group: Group, setting: Setting, make: type[PictureGenerator], by_domain: bool = False
+) -> PictureGenerator:
     torch.manual_seed(setting.seed)
-    return new_generator(encoder, [group], make)
+    return new_generator(encoder, [group], make, by_domain=by_domain)
 
 
 def _task(found: ImageSet, domain: str, part: str, encoder: PictureEncoder, group: Group, kit: Kit) -> AdapterTask:

@@ -7,17 +7,52 @@ from typing import Any
 
 import numpy as np
 
+from experiments.office_models import (
+    FOREIGN,
+    FOREIGN_WORDS,
+    LOGISTIC,
+    POOLED,
+    POOLED_PICTURES,
+    READS,
+    SHUFFLED,
+    UNTRAINED_PICTURES,
+    WORDS,
+)
 from flame.picture.sets import ImageSet
 
 PAIRS = (
-    ("FLAME", "pooled model: one adapter and head"),
-    ("FLAME", "generator trained with one sentence for all"),
-    ("FLAME", "control: another domain's sentences"),
-    ("FLAME", "control: domains that do not exist"),
-    ("FLAME", "untrained generator (its head: solved on frozen features)"),
-    ("FLAME", "logistic regression, frozen features"),
+    (READS, POOLED),
+    (READS, POOLED_PICTURES),
+    (READS, FOREIGN),
+    (READS, FOREIGN_WORDS),
+    (READS, UNTRAINED_PICTURES),
+    (READS, WORDS),
+    (WORDS, POOLED),
+    (WORDS, SHUFFLED),
+    (WORDS, LOGISTIC),
 )
 """What is compared over all held-out domains."""
+
+
+SHOWN = (LOGISTIC, POOLED, WORDS, SHUFFLED, UNTRAINED_PICTURES, POOLED_PICTURES, READS, FOREIGN_WORDS, FOREIGN)
+"""Rows of the summary."""
+
+
+def summary_markdown(cases: Sequence[dict[str, Any]], sets: Sequence[ImageSet]) -> str:
+    """Accuracy of the first kind of adapter by set: means over its held-out domains and over seeds."""
+    kind = _without_seed(cases[0]["setting"])
+    own = [c for c in cases if _without_seed(c["setting"]) == kind]
+    found = [s for s in sets if any(c["set"] == s.name for c in own)]
+    header = ["Test accuracy of domains held out, %", *(s.title.split(" (")[0] for s in found), "Mean of domains"]
+    lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
+    domains = list(dict.fromkeys((c["set"], c["held"]) for c in own))
+    for method in SHOWN:
+        means = {d: np.mean([c["scores"][method][0] for c in own if (c["set"], c["held"]) == d]) for d in domains}
+        cells = [np.mean([v for (name, _), v in means.items() if name == s.name]) for s in found]
+        cells.append(np.mean(list(means.values())))
+        lines.append("| " + " | ".join([method, *(f"{100 * v:.1f}" for v in cells)]) + " |")
+    seeds = len({c["setting"] for c in own})
+    return "\n".join([*lines, "", f"{len(domains)} domains, each held out once; {seeds} seed(s), adapters: {kind}."])
 
 
 def zero_shot_markdown(cases: Sequence[dict[str, Any]], sets: Sequence[ImageSet]) -> str:
@@ -47,7 +82,8 @@ def _table(cases: Sequence[dict[str, Any]], found: ImageSet) -> str:
 
 def _differences(cases: Sequence[dict[str, Any]]) -> str:
     """Mean difference in points over held-out domains and seeds, and its standard error over domains."""
-    lines = ["| Difference in accuracy, points | Mean | Standard error over domains | Better in |", "|---" * 4 + "|"]
+    header = ["Row", "less row", "Points of accuracy", "Standard error over domains", "Better in"]
+    lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
     domains = list(dict.fromkeys((c["set"], c["held"]) for c in cases))
     for one, other in PAIRS:
         gaps = [
@@ -56,7 +92,7 @@ def _differences(cases: Sequence[dict[str, Any]]) -> str:
         ]
         spread = np.std(gaps, ddof=1) / len(gaps) ** 0.5 if len(gaps) > 1 else 0.0
         better = f"{sum(g > 0 for g in gaps)} of {len(gaps)}"
-        lines.append(f"| {one} less {other} | {np.mean(gaps):+.1f} | {spread:.1f} | {better} |")
+        lines.append(f"| {one} | {other} | {np.mean(gaps):+.1f} | {spread:.1f} | {better} |")
     return "\n".join(lines)
 
 

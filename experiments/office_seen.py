@@ -6,7 +6,6 @@ Everything starts from pictures that are decoded; only the layers behind the fro
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,6 @@ from experiments.office_models import Scores, top_scores
 from flame.metadata import Metadata
 from flame.picture.features import PictureEncoder
 from flame.picture.sets import ImageDomain, ImageSet
-from hypernet.adapters.pictures import PictureGenerator
 from targets import Weights
 from targets.vision import forward_logits
 from targets.vision_networks import head_of, run_steps, steps
@@ -38,11 +36,16 @@ class Curve:
     test: list[Scores]
     """As `validation`."""
     train_seconds: float
+    """Of one thread's CPU time, so that other programs on the machine do not count."""
 
     @property
     def best(self) -> int:
         """The first epoch with the best validation accuracy; 0: the start itself."""
         return self.validation.index(max(self.validation))
+
+    def reaches(self, score: float) -> int | None:
+        """The first epoch whose validation accuracy is at least this; None: there is none."""
+        return next((epoch for epoch, v in enumerate(self.validation) if v >= score - 1e-9), None)
 
 
 Parts = dict[str, tuple[Tensor, Tensor]]
@@ -116,12 +119,12 @@ def _fit(
     curve = Curve([], [], 0.0)
     _look(forward, parts, curve)
     for _ in range(epochs):
-        started = time.perf_counter()
+        started = time.process_time()
         for rows in torch.randperm(len(y), generator=draws).split(BATCH):
             optimiser.zero_grad()
             nn.functional.cross_entropy(forward(x[rows]), y[rows]).backward()
             optimiser.step()
-        seconds += time.perf_counter() - started
+        seconds += time.process_time() - started
         _look(forward, parts, curve)
     return Curve(curve.validation, curve.test, seconds)
 
@@ -133,17 +136,26 @@ def _look(forward: Callable[[Tensor], Tensor], parts: Parts, curve: Curve) -> No
     curve.test.append(top_scores(logits["test"], parts["test"][1]))
 
 
-def written(encoder: PictureEncoder, generator: PictureGenerator, description: Tensor, words: Tensor) -> Weights:
-    """What the generator writes for one description, without gradients."""
-    made = generator.write(description[None], words[None], head=encoder.head)
-    return {name: copy.copy(value.detach()) for name, value in made.items()}
-
-
 def seconds_of_prefix(encoder: PictureEncoder, domain: ImageDomain, parts: Sequence[str]) -> float:
     """Seconds that the early layers take for the pictures of some parts, timed on 32 of them."""
     n = sum(len(domain.rows(p)) for p in parts)
     some = domain.pictures[:32]
     encoder.prefix(some)
-    started = time.perf_counter()
+    started = time.process_time()
     encoder.prefix(some)
-    return (time.perf_counter() - started) * n / len(some)
+    return (time.process_time() - started) * n / len(some)
+
+
+def seconds_of_epoch(encoder: PictureEncoder, domain: ImageDomain, n_classes: int) -> float:
+    """Seconds of one epoch of fine-tuning all layers, from the pixels on; timed on one batch of at most 64 pictures."""
+    model = merged(encoder, plain_start(encoder, n_classes, 0))
+    rows = domain.rows("train")
+    pixels, y = encoder.scaled(domain.pictures[rows[:BATCH]]), torch.from_numpy(domain.y[rows[:BATCH]]).long()
+    optimiser = torch.optim.Adam(model.parameters(), lr=1e-5)
+    for _ in range(2):  # the first one warms up
+        started = time.process_time()
+        optimiser.zero_grad()
+        nn.functional.cross_entropy(model(pixels), y).backward()
+        optimiser.step()
+        seconds = time.process_time() - started
+    return seconds * len(rows) / len(y)

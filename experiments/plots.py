@@ -11,8 +11,10 @@ from flame.errors import missing_extra
 
 
 @contextmanager
-def figure(path: str | Path, *, size: tuple[float, float] = (6.0, 4.0), panels: int = 1) -> Iterator[list[Any]]:
-    """Axes side by side to draw on; the file is written at the end.
+def figure(
+    path: str | Path, *, size: tuple[float, float] = (6.0, 4.0), panels: int = 1, columns: int | None = None
+) -> Iterator[list[Any]]:
+    """Axes to draw on, side by side or in rows of `columns`; the file is written at the end.
 
     Raises:
         MissingExtraError: without matplotlib.
@@ -23,6 +25,10 @@ def figure(path: str | Path, *, size: tuple[float, float] = (6.0, 4.0), panels: 
     except ImportError as error:
         raise missing_extra("matplotlib", "plot", "figures") from error
     canvas = FigureCanvasAgg(Figure(figsize=size, layout="constrained"))
-    yield list(canvas.figure.subplots(1, panels, squeeze=False)[0])
+    across = columns or panels
+    axes = canvas.figure.subplots(-(-panels // across), across, squeeze=False).flatten()
+    for unused in axes[panels:]:
+        unused.set_axis_off()
+    yield list(axes[:panels])
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     canvas.figure.savefig(path, dpi=150)

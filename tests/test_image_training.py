@@ -1,4 +1,4 @@
-"""Adapters for described pictures: the closed-form start, folding, made-up domains, training, and the checkpoint."""
+"""Adapters for described pictures: the closed-form start, folding, training, and the checkpoint."""
 
 import json
 import os
@@ -22,8 +22,8 @@ from flame.metadata import Metadata
 from flame.picture import training as image_training
 from flame.picture.fitting import fit, picture_config
 from flame.picture.sets import SHARES, choose, load_image_set, square
-from flame.picture.styles import STYLES, restyled
-from flame.picture.training import domain_logits, new_generator, read_group, read_written, train_images
+from flame.picture.training import read_group, read_written, train_images
+from flame.picture.writing import domain_logits, new_generator, write_model
 from hypernet.adapters.checkpoint import load_picture_generator, save_adapter_generator
 from hypernet.adapters.stream import StreamConfig
 
@@ -51,6 +51,12 @@ def shaken(generator):
     return generator
 
 
+def written_logits(generator, encoder, task, group, unlabelled=None):
+    """Of the pictures of a task, by the model that its first sentence gives."""
+    model = write_model(generator, encoder, task.descriptions[0], group.words, unlabelled)
+    return domain_logits(encoder, task.inputs[0], model)
+
+
 def test_untrained_generator_leaves_the_features_of_the_base_model(parts):
     _, encoder, group, _ = parts
     generator = seeded(encoder, group)
@@ -63,7 +69,7 @@ def test_an_untrained_head_is_better_than_chance_on_training_pictures(parts):
     _, encoder, group, _ = parts
     generator = seeded(encoder, group)
     for task in group.tasks:
-        logits = domain_logits(generator, encoder, task.inputs[0], task.descriptions[0], group.words)
+        logits = written_logits(generator, encoder, task, group)
         assert float((logits.argmax(1) == task.y).float().mean()) > 0.6
 
 
@@ -71,12 +77,12 @@ def test_a_merged_network_reads_pictures_as_the_generated_parts_do(parts):
     found, encoder, group, _ = parts
     generator = shaken(seeded(encoder, group))
     domain, description = found.domains["dark"], group.tasks[1].descriptions[0]
-    made = generator.write(description[None], group.words[None], head=encoder.head)
+    made = write_model(generator, encoder, description, group.words)
     model = encoder.target.build(Metadata(task="img_cls", out_dim=3, arch="mobilenet_v3_small"), encoder.base)
     whole = encoder.target.merge(model, made).eval()
     with torch.no_grad():
         expected = whole(encoder.scaled(domain.pictures[:5]))
-    ours = domain_logits(generator, encoder, encoder.prefix(domain.pictures[:5]), description, group.words)
+    ours = domain_logits(encoder, encoder.prefix(domain.pictures[:5]), made)
     torch.testing.assert_close(ours, expected, atol=2e-2, rtol=2e-2)  # the prefix is kept in half precision
 
 
@@ -94,7 +100,7 @@ def test_training_lowers_the_loss_on_its_pictures(parts, tmp_path):
     task = group.tasks[0]
 
     def loss():
-        logits = domain_logits(generator, encoder, task.inputs[0], task.descriptions[0], group.words)
+        logits = written_logits(generator, encoder, task, group)
         return float(torch.nn.functional.cross_entropy(logits, task.y))
 
     before = loss()
@@ -121,9 +127,7 @@ def test_a_saved_generator_writes_the_same_and_is_small(parts, tmp_path):
     generator.base = encoder.described(32)
     loaded = load_picture_generator(save_adapter_generator(generator, tmp_path / "kept"))
     task = group.tasks[0]
-    ours, theirs = (
-        domain_logits(g, encoder, task.inputs[0], task.descriptions[0], group.words) for g in (generator, loaded)
-    )
+    ours, theirs = (written_logits(g, encoder, task, group) for g in (generator, loaded))
     torch.testing.assert_close(ours, theirs, atol=0.05, rtol=0.05)
     assert sum(f.stat().st_size for f in (tmp_path / "kept").iterdir()) < 5_000_000
 
@@ -155,6 +159,10 @@ def test_the_command_trains_saves_and_states_what_it_was_trained_on(parts, tmp_p
         tmp_path / "more", config, data="", sets=["made-up"], cache=cache, start=tmp_path / "out", progress=False
     )
     assert len(more.provenance["runs"]) == 2
+    with pytest.raises(CheckpointError, match="has by_domain=True, however False is asked"):
+        train_images(
+            tmp_path / "other", config, data="", sets=["made-up"], cache=cache, start=tmp_path / "out", by_domain=False
+        )
 
 
 def test_every_class_is_split_alike():
@@ -169,19 +177,6 @@ def test_the_middle_of_a_picture_is_kept():
     kept = square(image, 30)
     assert kept.shape == (30, 30, 3)
     assert abs(int(kept[:, 15].mean()) - 45) <= 1
-
-
-@pytest.mark.parametrize("style", STYLES)
-def test_a_made_up_domain_is_told_in_other_words_or_shades(style):
-    domain = quick_set().domains["bright"]
-    made = restyled(domain, style, n=12)
-    assert made.pictures.shape[1:] == domain.pictures.shape[1:]
-    assert made.pictures.dtype == np.uint8
-    assert set(made.part) == {0}
-    assert made.sentences()
-    if style != "grey":  # the pictures are grey but for their noise
-        rows = domain.rows("train")[np.linspace(0, len(domain.rows("train")) - 1, 12).astype(int)]
-        assert np.abs(made.pictures.astype(int) - domain.pictures[rows]).mean() > 1
 
 
 def test_a_missing_set_says_where_it_is_looked_for(tmp_path):

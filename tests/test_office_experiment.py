@@ -18,10 +18,21 @@ except MissingExtraError:
     pytest.skip("needs torchvision", allow_module_level=True)
 
 from experiments import office
-from experiments.office_models import Kit, Setting, SharedGenerator, held_out_models, held_out_scores, top_scores
+from experiments.office_models import (
+    POOLED,
+    READS,
+    Kit,
+    Setting,
+    SharedGenerator,
+    held_out_models,
+    held_out_scores,
+    top_scores,
+)
 from experiments.office_quick import WRITTEN, quick_embedding, quick_encoder, quick_set
 from experiments.office_report import PAIRS, zero_shot_markdown
-from experiments.office_seen import finetune, lora, parts_of, plain_start
+from experiments.office_seen import Curve, finetune, lora, parts_of, plain_start
+from experiments.office_tables import FRESH, kept_story, start_table
+from flame.picture.writing import write_model
 
 ROOT = Path(__file__).parents[1]
 
@@ -34,7 +45,7 @@ def kit(tmp_path):
 def test_the_quick_run_prints_every_control_and_keeps_its_figures(tmp_path):
     environment = {**os.environ, "FLAME_DATA": "", "OMP_NUM_THREADS": "1"}
     run = subprocess.run(
-        [sys.executable, "-m", "experiments.office", "--quick", "--styles", "no", "--output", str(tmp_path / "office")],
+        [sys.executable, "-m", "experiments.office", "--quick", "--output", str(tmp_path / "office")],
         cwd=ROOT,
         env=environment,
         capture_output=True,
@@ -42,7 +53,12 @@ def test_the_quick_run_prints_every_control_and_keeps_its_figures(tmp_path):
         timeout=300,
     )
     assert run.returncode == 0, run.stderr
-    for method in ("pooled model", "untrained generator", "domains that do not exist", "another domain's sentences"):
+    for method in (
+        "pooled model (Zero-Shot)",
+        "untrained generator",
+        "domains that do not exist",
+        "another domain's words and pictures",
+    ):
         assert method in run.stdout
     cases = json.loads((tmp_path / "office.json").read_text("utf8"))["cases"]
     assert [c["held"] for c in cases] == ["bright", "dark", "grey"]
@@ -68,7 +84,7 @@ def test_a_held_out_domain_is_never_trained_on(kit, monkeypatch):
         return original(name, generator, tasks, *rest)
 
     monkeypatch.setitem(office.held_out_scores.__globals__, "_trained", watched)
-    held_out_scores(quick_set(), "dark", quick_encoder(), Setting(styles=True, steps=1), kit)
+    held_out_scores(quick_set(), "dark", quick_encoder(), Setting(steps=1), kit)
     assert seen
     assert not any("dark" in name for name in seen)
 
@@ -78,7 +94,7 @@ def test_the_pooled_model_ignores_descriptions_and_starts_from_the_same_head(kit
     group, models = held_out_models(found, "dark", encoder, Setting(steps=2), kit, ("pooled",))
     pooled = models["pooled"]
     assert isinstance(pooled, SharedGenerator)
-    one, other = (pooled.write(d[None], group.words[None], head=encoder.head) for d in group.tasks[0].descriptions[:2])
+    one, other = (write_model(pooled, encoder, d, group.words) for d in group.tasks[0].descriptions[:2])
     for name, value in one.items():
         torch.testing.assert_close(value, other[name])
 
@@ -102,6 +118,28 @@ def test_ordinary_training_learns_its_domain(kit, tmp_path):
         assert curve.validation[curve.best] == max(curve.validation)
 
 
+def test_a_curve_tells_when_a_score_is_first_reached():
+    curve = Curve([0.2, 0.5, 0.4, 0.7, 0.7], [(0.0, 0.0, 0.0)] * 5, 1.0)
+    assert (curve.best, curve.reaches(0.5), curve.reaches(0.7), curve.reaches(0.8)) == (3, 1, 3, None)
+
+
+def test_the_start_table_counts_epochs_to_the_best_of_ordinary_training():
+    fresh = {"validation": [0.1, 0.4, 0.4, 0.5, 0.5, 0.5, 0.8], "test": [0.1, 0.3, 0.4, 0.5, 0.5, 0.6, 0.7]}
+    ours = {"validation": [0.7, 0.8, 0.9, 0.9, 0.9, 0.9, 0.9], "test": [0.6, 0.7, 0.75, 0.7, 0.7, 0.7, 0.7]}
+    worse = {"validation": [0.7] * 7, "test": [0.6] * 7}
+    text = start_table({"made-up/dark": {FRESH: fresh, "FLAME": ours, "pooled": worse}})
+    assert "| made-up/dark | FLAME | 1 | 2 | 75.0 | 60.0 |" in text
+    assert "| made-up/dark | pooled | never | 0 | 60.0 | 60.0 |" in text
+    assert "| FLAME | 1 of 1 | 1.0 | 6.0 | 1 of 1 |" in text
+    assert "| pooled | 0 of 1 | nan | nan | 0 of 1 |" in text
+
+
+def test_a_stage_goes_on_from_its_file_only_with_the_same_settings(tmp_path):
+    (tmp_path / "seen.json").write_text(json.dumps({"epochs": 2, "sets": {"pacs": {}}}))
+    assert kept_story(tmp_path / "seen", {"epochs": 2}, "sets")["sets"] == {"pacs": {}}
+    assert kept_story(tmp_path / "seen", {"epochs": 3}, "sets") == {"epochs": 3, "sets": {}}
+
+
 def test_top_scores_count_the_first_three_and_five():
     logits = torch.tensor([[5.0, 4, 3, 2, 1, 0], [5, 4, 3, 2, 1, 0], [5, 4, 3, 2, 1, 0]])
     assert top_scores(logits, torch.tensor([0, 2, 5])) == pytest.approx((1 / 3, 2 / 3, 2 / 3))
@@ -110,9 +148,9 @@ def test_top_scores_count_the_first_three_and_five():
 def test_the_report_says_what_the_description_adds():
     scores = {method: [0.5, 0.7, 0.9] for pair in PAIRS for method in pair}
     cases = [
-        {"set": "made-up", "held": held, "setting": "lora, seed 0", "scores": {**scores, "FLAME": [0.6, 0.8, 1.0]}}
+        {"set": "made-up", "held": held, "setting": "lora, seed 0", "scores": {**scores, READS: [0.6, 0.8, 1.0]}}
         for held in ("bright", "dark")
     ]
     text = zero_shot_markdown(cases, [quick_set()])
-    assert "| FLAME less pooled model: one adapter and head | +10.0 | 0.0 | 2 of 2 |" in text
-    assert "| FLAME | 60.0 | 60.0 | 60.0 | 80.0 | 100.0 |" in text
+    assert f"| {READS} | {POOLED} | +10.0 | 0.0 | 2 of 2 |" in text
+    assert f"| {READS} | 60.0 | 60.0 | 60.0 | 80.0 | 100.0 |" in text

@@ -44,7 +44,7 @@ def folder_fixture(base, encoder, tmp_path_factory) -> str:
     pictures = [picture(label, i, (32, 32)) for label in ("dark", "light", "red") for i in range(4)]
     features = encoder.features(encoder.prefix(np.stack([np.array(p) for p in pictures])))
     made.standardise(features)
-    rows = made.solve_rows(features, torch.arange(3).repeat_interleave(4), 3)
+    rows = made.solve_rows(made.standard(features), torch.arange(3).repeat_interleave(4), 3)
     made.remember(0, quick_embedding(["dark", "light", "red"]), rows)
     made.base = {**encoder.described(32), "words": "counted"}
     return str(save_adapter_generator(made, tmp_path_factory.mktemp("generator") / "stirred"))
@@ -66,7 +66,7 @@ def test_the_merged_network_has_the_features_of_the_live_adapters(base, folder, 
     writer = picture_writer(base, folder)
     pixels = made.preprocessor.encode(made.preprocessor.read(NEW)).take(slice(0, 3))[0]
     with torch.no_grad():
-        adapters = writer.generator.adapters(writer.latent(WORDS))
+        adapters = writer.generator.adapters(writer.read(WORDS).z)
         live = forward_features(encoder.model, adapters, pixels[None])[0]
         merged = run_steps(steps(made.module))(pixels)
         plain = encoder.features(encoder.prefix(np.stack([np.array(p.resize((32, 32))) for p in NEW])))

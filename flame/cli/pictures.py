@@ -22,7 +22,9 @@ def train_images(
     kind: Annotated[str, typer.Option(help="What is generated: lora or film.")] = "lora",
     sets: Annotated[str, typer.Option(help="Sets to train on, with commas between them.")] = "office,pacs,digits",
     sentences: Annotated[Path | None, typer.Option(help="JSON of descriptions by hand: set/domain to a list.")] = None,
-    styles: Annotated[bool, typer.Option("--styles", help="Train on made-up domains as well.")] = False,
+    words_only: Annotated[
+        bool, typer.Option("--words-only", help="Models are not fitted to the user's unlabelled pictures.")
+    ] = False,
     start: Annotated[
         Path | None, typer.Option(help="Checkpoint folder to continue from; nothing if not given.")
     ] = None,
@@ -53,7 +55,7 @@ def train_images(
     options |= {"--side": side, "--limit": limit}
     command += "".join(f" {name} {value}" for name, value in options.items())
     command += "" if sentences is None else f" --sentences {sentences.name}"
-    command += " --styles" * styles
+    command += " --words-only" * words_only
     command += "" if start is None else f" --start {start.name}"
     generator = run(
         output,
@@ -64,7 +66,7 @@ def train_images(
         kind=kind,
         sets=tuple(name.strip() for name in sets.split(",") if name.strip()),
         written=None if sentences is None else read_written(sentences),
-        styles=styles,
+        by_domain=not words_only,
         start=start,
         side=side,
         limit=limit,

@@ -18,14 +18,17 @@ from flame.data import DataBatch
 from flame.errors import DataError
 from flame.finetune import run_module
 from flame.metadata import Metadata
-from flame.picture.generators import PictureWriter
+from flame.picture.generators import PictureWriter, Told
 from flame.picture.preprocessing import PicturePreprocessor
 from flame.picture.rows import Checked, check_pictures
 from flame.picture.sources import IMAGE, left_out, short_name
+from flame.picture.unlabelled import readable_unlabelled
 from flame.requirement import facts_on_base
 from flame.route import Generated, Proposal, Route
 from flame.support import spread_rows
 from flame.task_type import read_type
+from hypernet.adapters.guesses import rows_for_pictures
+from hypernet.adapters.pictures import FeatureScale
 from hypernet.adapters.solve import Rows
 from requirements_prompts import TaskFacts
 from targets.vision_networks import head_name, run_steps, steps
@@ -110,9 +113,9 @@ class AnyPicture:
         writer, notes = self.way.writer(), list(self.batch.notes if self.batch is not None else ())
         preprocessor = PicturePreprocessor(writer.scale)
         with torch.no_grad():  # in inference mode, the network could not be fine-tuned
-            z = writer.latent(self.description or requirement)
-            network = writer.network(metadata, z)
-            head, reason = self._head(writer, network, preprocessor, z, notes)
+            told = writer.read(self.description or requirement)
+            network = writer.network(metadata, told)
+            head, reason = self._head(writer, network, preprocessor, told, notes)
         network.load_state_dict({name: value[0].clone() for name, value in head.items()}, strict=False)
         if writer.generator is None:
             notes.append(
@@ -129,31 +132,58 @@ class AnyPicture:
         writer: PictureWriter,
         network: nn.Module,
         preprocessor: PicturePreprocessor,
-        z: Tensor | None,
+        told: Told | None,
         notes: list[str],
     ) -> tuple[dict[str, Tensor], str]:
         """The tensors of the classifier with batch axis, and what they were written from."""
         rows: Rows | None = None
         name, k = head_name(network), f"{len(self.labels)} classes"
-        if z is not None and are_words(self.labels):
-            rows = writer.label_rows([as_words(label) for label in self.labels], z)
+        if told is not None and are_words(self.labels):
+            rows = writer.label_rows([as_words(label) for label in self.labels], told)
         if self.batch is None or self.batch.labels is None:
             assert rows is not None
-            assert writer.generator is not None
-            notes.append(f"no labelled pictures were given: the classifier is written from the names of {k} alone")
-            shown = ", ".join(map(shorten, self.labels[:6]))
-            return writer.generator.classifier(rows, head=name), f"written from the names of {k}: {shown}"
+            assert told is not None
+            scale, solved, read = self._from_names(writer, network, preprocessor, told, rows, notes)
+            return scale.classifier(solved, head=name), f"written from {read}"
         support = _readable(spread_rows(self.batch, MAX_PICTURES, notes), notes)
         assert support.labels is not None
-        features = run_module(run_steps(steps(network)), preprocessor.encode(support.features))
+        features = _features(network, preprocessor, support)
         places = {value: i for i, value in enumerate(self.labels)}
         codes = torch.tensor([places[value] for value in support.labels])
         y = torch.nn.functional.one_hot(codes, len(places)).float()
         fewest = int(y.sum(0).min())
         if fewest < FEW_PICTURES:
             notes.append(f"a class has only {fewest} labelled picture(s): expect more of more pictures")
-        scale, solved = writer.solved(features, y, rows, z)
+        scale, solved = writer.solved(features, y, rows, told)
         return scale.classifier(solved, head=name), f"written from {len(support):,} labelled pictures and {k}"
+
+    def _from_names(
+        self,
+        writer: PictureWriter,
+        network: nn.Module,
+        preprocessor: PicturePreprocessor,
+        told: Told,
+        rows: Rows,
+        notes: list[str],
+    ) -> tuple[FeatureScale, Rows, str]:
+        """The classifier where no picture has a label: from names of classes, and unlabelled pictures if there are."""
+        assert writer.generator is not None
+        k = f"{len(self.labels)} classes"
+        if unknown := writer.unknown([as_words(label) for label in self.labels]):
+            shown = ", ".join(map(shorten, unknown[:3]))
+            notes.append(f"{len(unknown)} of {k} are like none that the generator was made from, such as {shown}")
+        names = f"the names of {k}: {', '.join(map(shorten, self.labels[:6]))}"
+        seen = readable_unlabelled(self.batch, writer.generator, notes)
+        if seen is None:
+            notes.append(f"no labelled pictures were given: the classifier is written from the names of {k} alone")
+            return writer.generator.scale_for(told.words), rows, names
+        features = _features(network, preprocessor, seen)
+        scale, solved = rows_for_pictures(writer.generator, features, rows, told.z)
+        return scale, solved, f"{len(seen):,} unlabelled pictures and {names}"
+
+
+def _features(network: nn.Module, preprocessor: PicturePreprocessor, batch: DataBatch) -> Tensor:
+    return run_module(run_steps(steps(network)), preprocessor.encode(batch.features))
 
 
 def _readable(batch: DataBatch, notes: list[str]) -> DataBatch:

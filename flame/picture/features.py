@@ -110,7 +110,7 @@ class PictureEncoder:
         """
         (given,) = inputs
         self.model.to(given.device)
-        return forward_features(self.model, weights, given.float()[None], skip=self.skip)[0]
+        return forward_features(self.model, weights, _floats(given)[None], skip=self.skip)[0]
 
     @torch.inference_mode()
     def features(self, inputs: Tensor, weights: Weights | None = None) -> Tensor:
@@ -121,7 +121,7 @@ class PictureEncoder:
         """
         run = run_steps(steps(self.model)[self.skip :])  # adapted layers hold zeros
         parts = [
-            run(part.float()) if weights is None else self.encode((part,), weights) for part in inputs.split(4 * BATCH)
+            run(_floats(part)) if weights is None else self.encode((part,), weights) for part in inputs.split(4 * BATCH)
         ]
         return torch.cat(parts).clone()
 
@@ -138,6 +138,11 @@ class PictureEncoder:
             np.save(partial, made)
             os.replace(partial, place)
         return torch.from_numpy(np.load(place, allow_pickle=False))
+
+
+def _floats(inputs: Tensor) -> Tensor:
+    """In the layout in which convolutions on a CPU take three quarters of the time."""
+    return inputs.float().contiguous(memory_format=torch.channels_last)
 
 
 def picture_encoder(

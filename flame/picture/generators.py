@@ -29,9 +29,22 @@ Embed = Callable[[Sequence[str]], Tensor]
 """Sentences or labels to embeddings (n, d_words)."""
 NO_GENERATOR = "no generator"
 """What a route says in the place of a checkpoint's name."""
+KNOWN = 0.7
+"""Likeness of the words of a label to those of a remembered one below which the user is told; by MiniLM, "coffee mug"
+and "mug" have 0.89, "screen" and "monitor" 0.68, "cat" and "dog" 0.66."""
 ALONE = Settings.untrained(AdapterGeneratorConfig(prior_scale=16.0))
 """How a classifier is solved of which nothing is known but labelled pictures: of 1 to 32, 16 had the least log-loss on
 half of Amazon's, Caltech's, painted and drawn pictures; accuracy hardly depends on it (`experiments.pictures`)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Told:
+    """A description as a generator reads it."""
+
+    words: Tensor
+    """(1, d_words), its embedding."""
+    z: Tensor
+    """(1, d_latent)"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,42 +60,50 @@ class PictureWriter:
     embed: Embed | None = None
     """Reads words for the generator."""
 
-    def latent(self, description: str) -> Tensor | None:
-        """The latent of a description (1, d_latent); None without a generator."""
+    def read(self, description: str) -> Told | None:
+        """A description; None without a generator."""
         if self.generator is None or self.embed is None:
             return None
-        return self.generator.latent(self.embed([description]))
+        words = self.embed([description])
+        return Told(words, self.generator.latent(words))
 
-    def network(self, metadata: Metadata, z: Tensor | None) -> nn.Module:
+    def network(self, metadata: Metadata, told: Told | None) -> nn.Module:
         """An ordinary network of torchvision's with merged adapters; its classifier is still to come.
 
         Its normalisations stay in evaluation mode (appendix B); all else can be fine-tuned.
         """
-        if self.generator is None or z is None:
+        if self.generator is None or told is None:
             fresh = self.base.weights.put_into(new_network(self.base.arch, metadata.out_dim))
             return freeze_norms(fresh).eval()
         target = _target(self.generator)
         adapted = target.build(metadata, self.base.weights)
         head = {f"{head_name(adapted)}.{name}": p[None] for name, p in head_of(adapted).named_parameters()}
-        return target.merge(adapted, {**self.generator.adapters(z), **head}).eval()
+        return target.merge(adapted, {**self.generator.adapters(told.z), **head}).eval()
 
-    def label_rows(self, labels: Sequence[str], z: Tensor) -> Rows:
+    def label_rows(self, labels: Sequence[str], told: Told) -> Rows:
         """Classifier rows from the words of labels: (1, k, p) and (1, k), on standardised features."""
         assert self.generator is not None
         assert self.embed is not None
-        return self.generator.head_rows(self.embed(labels)[None], z)
+        return self.generator.domain_rows(told.words, self.embed(labels)[None], told.z)
 
-    def solved(self, features: Tensor, y: Tensor, rows: Rows | None, z: Tensor | None) -> tuple[FeatureScale, Rows]:
+    def unknown(self, labels: Sequence[str]) -> list[str]:
+        """Those of the labels that are like none of which the generator remembers rows."""
+        assert self.generator is not None
+        assert self.embed is not None
+        likeness = self.generator.likeness(self.embed(labels)).tolist()
+        return [label for label, known in zip(labels, likeness, strict=True) if known < KNOWN]
+
+    def solved(self, features: Tensor, y: Tensor, rows: Rows | None, told: Told | None) -> tuple[FeatureScale, Rows]:
         """Classifier rows from labelled pictures, and how their features are standardised.
 
         Shape:
             features (n, p), y (n, k) one-hot -> (1, k, p), (1, k)
         """
-        if self.generator is None or z is None:
+        if self.generator is None or told is None:
             scale = FeatureScale.of(features)
             return scale, solve_classes(scale.standard(features)[None], y[None], ALONE)
-        scale = self.generator.feature_scale
-        return scale, solve_head(self.generator, scale.standard(features)[None], y[None], rows, z)
+        scale = self.generator.scale_of(features)
+        return scale, solve_head(self.generator, scale.standard(features)[None], y[None], rows, told.z)
 
 
 def picture_writer(

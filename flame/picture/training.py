@@ -8,12 +8,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from flame.errors import CheckpointError, DataError
 from flame.files import atomic_folder, check_place, claim_work
@@ -21,30 +20,14 @@ from flame.picture.features import PictureEncoder, domain_task, picture_encoder,
 from flame.picture.fitting import fit, picture_config
 from flame.picture.generators import Embed, word_embedding
 from flame.picture.sets import IMAGE_SETS, LIMIT, SIDE, ImageSet, load_image_set
-from flame.picture.styles import STYLES, restyled
+from flame.picture.writing import Group, domain_logits, new_generator, write_model
 from flame.timed_runs import run_story
 from hypernet.adapters.checkpoint import load_picture_generator, save_adapter_generator
-from hypernet.adapters.generator import AdapterGeneratorConfig
 from hypernet.adapters.module import AdapterModule, AdapterTrainConfig
 from hypernet.adapters.pictures import PictureGenerator
 from hypernet.adapters.stream import AdapterTask
 
 MARKER = "model.safetensors"
-D_LATENT = 128
-"""Table 7."""
-
-
-@dataclass(frozen=True)
-class Group:
-    """Domains that share their classes, embedded."""
-
-    name: str
-    words: Tensor
-    """(k, d_words)"""
-    tasks: tuple[AdapterTask, ...]
-    """Training pictures of each domain."""
-    checks: tuple[AdapterTask, ...]
-    """Validation pictures of each domain."""
 
 
 def train_images(
@@ -57,7 +40,7 @@ def train_images(
     kind: str = "lora",
     sets: Sequence[str] = tuple(IMAGE_SETS),
     written: Mapping[str, Sequence[str]] | None = None,
-    styles: bool = False,
+    by_domain: bool = True,
     start: str | Path | None = None,
     work: str | Path | None = None,
     side: int = SIDE,
@@ -76,7 +59,7 @@ def train_images(
         weights: of the base model; see `targets.vision_weights.load_base`.
         kind: `lora` or `film`.
         written: descriptions by hand of `set/domain`, beside those made from pixels.
-        styles: train on made-up domains as well; see `flame.picture.styles`.
+        by_domain: write for features that are standardised by the user's own pictures; if false, words stand alone.
         start: folder of a checkpoint to continue from; None = from nothing.
         work: folder for the log and the resume file; `<output>.work` if not given.
         cache: folder for decoded pictures and what the early layers made of them; the user's if not given.
@@ -99,15 +82,12 @@ def train_images(
     described = {**encoder.described(side), "words": "sentence-transformers/all-MiniLM-L6-v2"}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        generator = new_generator(encoder, groups) if start is None else _continued(start, described)
+        fresh = new_generator(encoder, groups, by_domain=by_domain, remembers=True)
+        generator = fresh if start is None else _continued(start, described, by_domain)
     generator.base = described
     run = {"config": asdict(config), "start": generator.fingerprint, "base": described}
-    claim_work(work, {**run, "sets": list(sets), "styles": styles})
+    claim_work(work, {**run, "sets": list(sets), "by_domain": by_domain})
     tasks = [t for g in groups for t in g.tasks]
-    if styles:
-        tasks += [
-            t for s, g in zip(found, groups, strict=True) for t in made_up_tasks(s, g, encoder, embed, cache=cache)
-        ]
     before = {name: value.clone() for name, value in generator.state_dict().items()}
     earlier = validation_scores(generator, encoder, groups)
     module = fit(generator, config, tasks, encoder, work, progress=progress)
@@ -152,53 +132,6 @@ def read_group(
     return Group(found.name, words, tasks("train"), tasks("validation"))
 
 
-def made_up_tasks(
-    found: ImageSet, group: Group, encoder: PictureEncoder, embed: Embed, *, cache: str | Path | None = None
-) -> list[AdapterTask]:
-    """Every real domain of a group in every manner; together they are drawn as often as the real ones."""
-    made = []
-    for task in group.tasks:
-        domain = found.domains[task.name.removeprefix(f"{found.name}/")]
-        for style in STYLES:
-            other = restyled(domain, style)
-            sentences = embed(other.sentences())
-            rows = domain_task(encoder, found, other, "train", descriptions=sentences, words=group.words, cache=cache)
-            made.append(replace(rows, share=1 / len(STYLES)))
-    return made
-
-
-def new_generator(
-    encoder: PictureEncoder, groups: Sequence[Group], make: type[PictureGenerator] = PictureGenerator
-) -> PictureGenerator:
-    """An untrained generator: its heads are solved on the base model's features of all training pictures of a set."""
-    config = AdapterGeneratorConfig(d_latent=D_LATENT)
-    n_labels = sum(len(g.words) for g in groups)
-    d_words = groups[0].words.shape[1]
-    generator = make(encoder.specs, d_words, encoder.d_feature, config, n_labels=n_labels)
-    features = {g.name: [encoder.features(t.inputs[0]) for t in g.tasks] for g in groups}
-    generator.standardise(torch.cat([f for parts in features.values() for f in parts]))
-    first = 0
-    for g in groups:
-        y = torch.cat([t.y for t in g.tasks])
-        generator.remember(first, g.words, generator.solve_rows(torch.cat(features[g.name]), y, len(g.words)))
-        first += len(g.words)
-    return generator.eval()
-
-
-@torch.inference_mode()
-def domain_logits(
-    generator: PictureGenerator, encoder: PictureEncoder, inputs: Tensor, description: Tensor, words: Tensor
-) -> Tensor:
-    """Logits of pictures by the model that one description gives.
-
-    Shape:
-        inputs (n, c, h, w), description (d_words,), words (k, d_words) -> (n, k)
-    """
-    made = generator.write(description[None], words[None], head=encoder.head)
-    weight, bias = made.pop(f"{encoder.head}.weight")[0], made.pop(f"{encoder.head}.bias")[0]
-    return encoder.features(inputs, made) @ weight.mT + bias
-
-
 def validation_scores(
     generator: PictureGenerator, encoder: PictureEncoder, groups: Sequence[Group]
 ) -> dict[str, float]:
@@ -206,15 +139,18 @@ def validation_scores(
     losses, scores = [], {}
     for g in groups:
         for task in g.checks:
-            logits = domain_logits(generator, encoder, task.inputs[0], task.descriptions[0], g.words)
+            model = write_model(generator, encoder, task.descriptions[0], g.words)
+            logits = domain_logits(encoder, task.inputs[0], model)
             losses.append(float(torch.nn.functional.cross_entropy(logits, task.y)) / math.log(len(g.words)))
             scores[task.name] = round(float((logits.argmax(1) == task.y).float().mean()), 4)
     accuracy = sum(scores.values()) / len(scores)
     return {"loss": round(sum(losses) / len(losses), 4), "accuracy": round(accuracy, 4), **scores}
 
 
-def _continued(start: str | Path, described: dict[str, Any]) -> PictureGenerator:
+def _continued(start: str | Path, described: dict[str, Any], by_domain: bool) -> PictureGenerator:
     generator = load_picture_generator(start)
+    if generator.config.by_domain != by_domain:
+        raise CheckpointError(f"the generator in {start} has by_domain={not by_domain}, however {by_domain} is asked")
     if generator.base != described:
         raise CheckpointError(f"the generator in {start} fits {generator.base}, however the base here is {described}")
     return generator

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from flame.errors import CheckpointError
 from hypernet.adapters.generator import AdapterGenerator, AdapterGeneratorConfig
-from hypernet.adapters.pictures import PictureGenerator
+from hypernet.adapters.pictures import PictureGenerator, PictureGeneratorConfig
 from hypernet.folders import read_folder, write_folder
 from hypernet.tasks import TaskRecord
 from targets import WeightSpec
@@ -58,20 +58,25 @@ def load_picture_generator(folder: str | Path) -> PictureGenerator:
 
 def _built(raw: dict[str, Any], tensors: dict[str, Tensor]) -> AdapterGenerator:
     tasks = [TaskRecord.from_json(task) for task in raw.get("heads", [])]
-    return _filled(AdapterGenerator(*_sizes(raw), tasks), raw, tensors)
+    config = AdapterGeneratorConfig(**raw["config"])
+    return _filled(AdapterGenerator(*_sizes(raw), config, tasks), raw, tensors)
 
 
 def _built_for_pictures(raw: dict[str, Any], tensors: dict[str, Tensor]) -> PictureGenerator:
     if raw["base"].get("family") != "pictures":
         raise CheckpointError("the folder holds no generator of adapters for pictures")
-    model = PictureGenerator(*_sizes(raw), n_labels=len(tensors["label_words"]))
-    _filled(model, raw, tensors)
+    config = PictureGeneratorConfig(**raw["config"])
+    n_sentences, n_domains = (len(tensors.get(f"domains.{name}", ())) for name in ("sentences", "means"))
+    n_labels = len(tensors["label_words"])
+    model = PictureGenerator(*_sizes(raw), config, n_labels=n_labels, n_sentences=n_sentences, n_domains=n_domains)
+    # Folders from before domains were remembered know none.
+    _filled(model, raw, {**{f"domains.{n}": t for n, t in model.domains.state_dict().items()}, **tensors})
     return model
 
 
-def _sizes(raw: dict[str, Any]) -> tuple[list[WeightSpec], int, int, AdapterGeneratorConfig]:
+def _sizes(raw: dict[str, Any]) -> tuple[list[WeightSpec], int, int]:
     specs = [WeightSpec(**{**spec, "shape": tuple(spec["shape"])}) for spec in raw["specs"]]
-    return specs, int(raw["d_words"]), int(raw["d_feature"]), AdapterGeneratorConfig(**raw["config"])
+    return specs, int(raw["d_words"]), int(raw["d_feature"])
 
 
 def _filled(model: AdapterGenerator, raw: dict[str, Any], tensors: dict[str, Tensor]) -> AdapterGenerator:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from flame.errors import WeightsError
+from hypernet.adapters.domains import SeenDomains
 from hypernet.adapters.generator import AdapterGenerator, AdapterGeneratorConfig
 from hypernet.adapters.solve import Rows, solve_head
 from hypernet.adapters.stream import AdapterBatch
@@ -25,6 +26,14 @@ RIDGE = 0.01
 """Added to the likeness of labels to themselves; more blends the rows of like labels."""
 Encode = Callable[[tuple[Tensor, ...], Weights], Tensor]
 """Inputs of n pictures and the adapters of one model to features (n, p)."""
+
+
+@dataclass(frozen=True)
+class PictureGeneratorConfig(AdapterGeneratorConfig):
+    """As for texts, and what the features of pictures are standardised by."""
+
+    by_domain: bool = False
+    """By the user's own pictures, labelled or not; if false, by those that the generator was made from."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +86,7 @@ class PictureGenerator(AdapterGenerator):
     Untrained it writes the base model with the remembered rows.
     """
 
+    config: PictureGeneratorConfig
     mean: Tensor
     scale: Tensor
     label_words: Tensor
@@ -86,16 +96,19 @@ class PictureGenerator(AdapterGenerator):
         specs: Sequence[WeightSpec],
         d_words: int,
         d_feature: int,
-        config: AdapterGeneratorConfig | None = None,
+        config: PictureGeneratorConfig | None = None,
         *,
         n_labels: int,
+        n_sentences: int = 0,
+        n_domains: int = 0,
     ) -> None:
-        """`n_labels`: how many labels are remembered."""
-        super().__init__(specs, d_words, d_feature, config)
+        """How many labels, and descriptions of how many domains, are remembered."""
+        super().__init__(specs, d_words, d_feature, config or PictureGeneratorConfig())
         self.register_buffer("mean", torch.zeros(d_feature))
         self.register_buffer("scale", torch.ones(d_feature))
         self.register_buffer("label_words", torch.zeros(n_labels, d_words))
         self.label_rows = nn.Parameter(torch.zeros(n_labels, d_feature + 1))
+        self.domains = SeenDomains(n_sentences, n_domains, n_labels, d_words, d_feature)
 
     @torch.no_grad()
     def standardise(self, features: Tensor) -> None:
@@ -110,27 +123,36 @@ class PictureGenerator(AdapterGenerator):
 
     @property
     def feature_scale(self) -> FeatureScale:
-        """How features are standardised."""
+        """How features are standardised where nothing is known of the user's pictures."""
         return FeatureScale(self.mean, self.scale)
 
-    def standard(self, features: Tensor) -> Tensor:
-        """Features as classifier rows read them.
+    def scale_of(self, features: Tensor) -> FeatureScale:
+        """How features of one domain's pictures are standardised; see `PictureGeneratorConfig.by_domain`.
 
         Shape:
-            (..., p) -> (..., p)
+            (n, p), with n of 2 or more if it is done by domain
         """
-        return self.feature_scale.standard(features)
+        return FeatureScale.of(features.float()) if self.config.by_domain else self.feature_scale
+
+    def standard(self, features: Tensor) -> Tensor:
+        """Features of one domain's pictures as classifier rows read them.
+
+        Shape:
+            (n, p) -> (n, p)
+        """
+        return self.scale_of(features).standard(features)
 
     @torch.no_grad()
-    def solve_rows(self, features: Tensor, y: Tensor, n_classes: int) -> Tensor:
-        """Rows of all classes, and their biases, solved on features of the base model.
+    def solve_rows(self, features: Tensor, y: Tensor, n_classes: int, prior: Tensor | None = None) -> Tensor:
+        """Rows of all classes, and their biases, solved on standardised features.
 
         Shape:
-            features (n, p), y (n,) -> (k, p + 1)
+            features (n, p), y (n,), prior (k, p + 1) -> (k, p + 1)
         """
         hot = nn.functional.one_hot(y, n_classes)[None].float()
         z = torch.zeros(1, self.config.d_latent, device=features.device)
-        weight, bias = solve_head(self, self.standard(features)[None], hot, None, z)
+        known = None if prior is None else (prior[None, :, :-1], prior[None, :, -1])
+        weight, bias = solve_head(self, features[None], hot, known, z)
         return torch.cat([weight[0], bias[0][:, None]], -1)
 
     @torch.no_grad()
@@ -142,6 +164,50 @@ class PictureGenerator(AdapterGenerator):
         """
         self.label_words[first : first + len(words)] = nn.functional.normalize(words, dim=-1)
         self.label_rows[first : first + len(words)] = rows
+
+    @torch.no_grad()
+    def remember_domain(self, place: int, first: int, sentences: Tensor, features: Tensor, y: Tensor, k: int) -> None:
+        """Keep the sentences of a domain, the scale of its features, and what its own head adds to remembered rows.
+
+        Args:
+            place: of the domain.
+            first: place of the first of its `k` labels, whose rows are remembered already.
+
+        Shape:
+            sentences (v, d_words), features (n, p), y (n,)
+        """
+        seen, scale = self.domains, FeatureScale.of(features.float())
+        free = int((seen.sentences.abs().sum(1) > 0).sum())
+        seen.sentences[free : free + len(sentences)] = nn.functional.normalize(sentences, dim=-1)
+        seen.domain_of[free : free + len(sentences)] = place
+        seen.means[place], seen.factors[place] = scale.mean, scale.factor
+        shared = self.label_rows[first : first + k]
+        own = self.solve_rows(self.standard(features), y, k, shared)
+        seen.rows[place, first : first + k] = own - shared
+
+    def scale_for(self, description: Tensor) -> FeatureScale:
+        """How features are standardised where only a description is known.
+
+        Shape:
+            (1, d_words)
+        """
+        if not self.config.by_domain:
+            return self.feature_scale
+        shares = self.domains.shares(description)[0]
+        rest = 1 - shares.sum()
+        return FeatureScale(
+            shares @ self.domains.means + rest * self.mean, shares @ self.domains.factors + rest * self.scale
+        )
+
+    def domain_rows(self, description: Tensor, labels: Tensor, z: Tensor) -> Rows:
+        """Rows of labels in a described domain: as `head_rows`, and what is known of the domain if it was seen.
+
+        Shape:
+            description (b, d_words), labels (b, k, d_words), z (b, d_latent) -> weight (b, k, p), bias (b, k)
+        """
+        weight, bias = self.head_rows(labels, z)
+        more = self.blend(labels) @ self.domains.changes(description)
+        return weight + more[..., :-1], bias + more[..., -1]
 
     def head_rows(self, labels: Tensor, z: Tensor) -> Rows:
         """Rows on standardised features: remembered ones, and what the latent and the words change.
@@ -156,36 +222,32 @@ class PictureGenerator(AdapterGenerator):
         kept = self.recall(labels)
         return weight + kept[..., :-1], bias + kept[..., -1]
 
-    def write(self, description: Tensor, labels: Tensor, *, head: str) -> Weights:
-        """All tensors of the described models; `head` is the name of the network's last linear layer.
-
-        Shape:
-            description (b, d_words), labels (b, k, d_words) -> (b, *shape) per tensor
-
-        Raises:
-            WeightsError: if embeddings are of another width.
-        """
-        z = self.latent(description)
-        return {**self.adapters(z), **self.classifier(self.head_rows(labels, z), head=head)}
-
-    def classifier(self, rows: Rows, *, head: str) -> Weights:
-        """Rows on standardised features as the linear layer of an ordinary network.
-
-        Raises:
-            WeightsError: if the rows are not of this generator's width.
-        """
-        return self.feature_scale.classifier(rows, head=head)
-
     def recall(self, labels: Tensor) -> Tensor:
         """Rows of the remembered labels, blended by how like their words are.
 
         Shape:
             labels (b, k, d_words) -> (b, k, p + 1)
         """
+        return self.blend(labels) @ self.label_rows
+
+    def likeness(self, labels: Tensor) -> Tensor:
+        """How like the words of labels are to the most alike remembered ones; 1: the same.
+
+        Shape:
+            labels (k, d_words) -> (k,)
+        """
+        return (nn.functional.normalize(labels.float(), dim=-1) @ self.label_words.mT).amax(-1)
+
+    def blend(self, labels: Tensor) -> Tensor:
+        """Parts of the remembered labels that make up the given ones.
+
+        Shape:
+            labels (b, k, d_words) -> (b, k, m)
+        """
         own = nn.functional.normalize(labels.float(), dim=-1)
         known = self.label_words
         likeness = known @ known.mT + RIDGE * torch.eye(len(known), device=known.device)
-        return torch.linalg.solve(likeness, known @ own.mT).mT @ self.label_rows
+        return torch.linalg.solve(likeness, known @ own.mT).mT
 
 
 def picture_outputs(generator: PictureGenerator, batch: AdapterBatch, encode: Encode) -> tuple[Tensor, Tensor, Tensor]:
@@ -197,7 +259,7 @@ def picture_outputs(generator: PictureGenerator, batch: AdapterBatch, encode: En
     assert batch.words is not None
     z = generator.latent(batch.description)
     features = generator.standard(encode(batch.inputs, generator.adapters(z)))[None]
-    rows = generator.head_rows(batch.words, z)
+    rows = generator.domain_rows(batch.description, batch.words, z)
     s = batch.n_support
     solved = solve_head(generator, features[:, :s], batch.y[:, :s], rows, z)
     return _apply(rows, features), _apply(solved, features[:, s:]), batch.y[0]
