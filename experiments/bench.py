@@ -146,7 +146,7 @@ def _merged(name: str, target: Target, write: Callable[[], Weights], runs: int) 
     source = torch.zeros(n_bytes // 4)
     return [
         (f"{name}: write an adapter and a merged model of {n_bytes / 1e6:.0f} MB, 2 threads", _repeat(merge, runs)),
-        (f"{name}: floor, copy as many bytes as the model has", _repeat(source.clone, runs)),
+        (f"{name}: copy as many bytes as the model has in one piece", _repeat(source.clone, runs)),
     ]
 
 
