@@ -127,7 +127,7 @@ def real_parts(options: argparse.Namespace, work: Path) -> tuple[list[ImageSet],
 
 def quick_parts(options: argparse.Namespace, work: Path) -> tuple[list[ImageSet], dict[str, PictureEncoder], Kit]:
     """Made-up pictures, a random network, one seed and few steps."""
-    options.steps, options.epochs, options.seeds = 6, 2, options.seeds[:1]
+    options.steps, options.epochs, options.seeds = 3, 2, options.seeds[:1]
     kit = Kit(quick_embedding, WRITTEN, options.cache or work, work)
     return [quick_set()], {kind: quick_encoder(kind) for kind in options.kinds}, kit
 

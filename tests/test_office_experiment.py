@@ -50,7 +50,7 @@ def test_the_quick_run_prints_every_control_and_keeps_its_figures(tmp_path):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
     assert run.returncode == 0, run.stderr
     for method in (

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Target = Annotated[str | None, typer.Option("--target", "-t", help="Column to predict.")]
 Labels = Annotated[
-    str | None, typer.Option("--labels", help="Names of the classes of unlabelled texts: negative,positive")
+    str | None, typer.Option("--labels", help="Names of the classes of unlabelled texts or pictures: negative,positive")
 ]
 BaseModel = Annotated[
     str | None,
