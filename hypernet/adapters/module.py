@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -88,21 +88,20 @@ class AdapterModule(TimedModule):
         return loss
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        made = self.generator
+        made, decay = self.generator, self.config.weight_decay
         # A step of Adam changes all d_latent terms of a linear map's output, and with them the output as many times.
         linear = 1.0 / made.config.d_latent
-        # One number scales a whole B factor and starts at zero: at the rate of the others it would be late.
-        scales = list(made.gates.parameters())
-        rates: list[tuple[float, list[Parameter]]] = [(HEADS_FASTER * linear, list(made.task_heads.parameters()))]
+        gates = list(made.gates.parameters())
+        groups = [{"params": list(made.task_heads.parameters()), "faster": HEADS_FASTER * linear}]
         if isinstance(made.static_heads, SharedHeads):
-            scales.append(made.static_heads.scale)
+            # One number scales a whole B factor and starts at zero: at the rate of the others it would be late.
+            scales = [made.static_heads.scale, *gates]
+            groups.append({"params": scales, "faster": SCALES_FASTER, "weight_decay": 0.0})
         else:
             # So does a step of the encoder with the latent, and every tensor follows the latent without a norm between.
-            rates.append((linear, [*made.encoder.parameters(), made.static_heads.weight, *scales]))
-            scales = []
-        known = {id(p) for p in scales} | {id(p) for _, group in rates for p in group}
-        rates.append((1.0, [p for p in made.parameters() if id(p) not in known]))
-        groups: list[dict[str, Any]] = [{"params": group, "faster": rate} for rate, group in rates if group]
-        if scales:
-            groups.append({"params": scales, "faster": SCALES_FASTER, "weight_decay": 0.0})
-        return torch.optim.AdamW(groups, lr=self.config.learning_rate, weight_decay=self.config.weight_decay)
+            direct = [*made.encoder.parameters(), made.static_heads.weight, *gates]
+            groups.append({"params": direct, "faster": linear})
+        known = {id(p) for group in groups for p in cast("list[Parameter]", group["params"])}
+        groups.append({"params": [p for p in made.parameters() if id(p) not in known], "faster": 1.0})
+        filled = [group for group in groups if group["params"]]
+        return torch.optim.AdamW(filled, lr=self.config.learning_rate, weight_decay=decay)
