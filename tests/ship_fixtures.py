@@ -140,3 +140,21 @@ def client_of(app: Any) -> Any:
     from fastapi.testclient import TestClient
 
     return TestClient(app, raise_server_exceptions=False)
+
+
+@pytest.fixture(scope="module", name="package")
+def package_fixture(model: GeneratedModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package of a module's `model`."""
+    from flame.export import package_model
+
+    place = tmp_path_factory.mktemp("package") / "p"
+    package_model(model, place)
+    return place
+
+
+@pytest.fixture(scope="module", name="client")
+def client_fixture(package: Path) -> Any:
+    """A client of the service of a module's `package`."""
+    from flame.serve import make_app
+
+    return client_of(make_app(package))

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from picture_fixtures import picture, put_classes
-from ship_fixtures import client_of, need, run_package, toy_picture_model
+from ship_fixtures import client_fixture, client_of, need, package_fixture, run_package, toy_picture_model  # noqa: F401
 
 from flame import GeneratedModel
 from flame.errors import DataError, MissingExtraError
-from flame.export import ExportError, export_model, package_model
+from flame.export import ExportError, export_model
 from flame.export.picture_form import card_of, encoded
 from flame.export.picture_reader import PictureReader
 from flame.export.rows import RowError
@@ -39,18 +39,6 @@ def photos_fixture(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module", name="model")
 def model_fixture() -> GeneratedModel:
     return toy_picture_model()
-
-
-@pytest.fixture(scope="module", name="package")
-def package_fixture(model, tmp_path_factory) -> Path:
-    place = tmp_path_factory.mktemp("package") / "p"
-    package_model(model, place)
-    return place
-
-
-@pytest.fixture(scope="module", name="client")
-def client_fixture(package) -> Any:
-    return client_of(make_app(package))
 
 
 def png(label: str, seed: int, **options: Any) -> bytes:

@@ -6,19 +6,18 @@ import csv
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ship_fixtures import client_of, need, run_package
+from ship_fixtures import client_fixture, client_of, need, package_fixture, run_package  # noqa: F401
 from text_fixtures import BAD, GOOD, LABELS, TEXTS, base_fixture, bases_fixture, stirred_generator  # noqa: F401
 
 from flame import GeneratedModel, generate_model
 from flame.errors import DataError
-from flame.export import ExportError, export_model, package_model
+from flame.export import ExportError, export_model
 from flame.export.rows import RowError
 from flame.export.runner import Runner
 from flame.serve import make_app
@@ -53,18 +52,6 @@ def exported_pairs_fixture(pairs, tmp_path_factory) -> Path:
     place = tmp_path_factory.mktemp("pairs") / "pairs.onnx"
     export_model(pairs, place, rows=PAIRS)
     return place
-
-
-@pytest.fixture(scope="module", name="package")
-def package_fixture(model, tmp_path_factory) -> Path:
-    place = tmp_path_factory.mktemp("package") / "p"
-    package_model(model, place)
-    return place
-
-
-@pytest.fixture(scope="module", name="client")
-def client_fixture(package) -> Any:
-    return client_of(make_app(package))
 
 
 # --- engines ----------------------------------------------------------------------------------------------------------

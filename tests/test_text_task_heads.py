@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from flame import generate_model, load
 from flame.api import any_text_way
 from flame.cli import app
 from flame.errors import CheckpointError, ConfigError, DataError, RouteError
+from flame.text.generators import TextWriter
 from flame.text.tasks import read_text_rows, read_text_task, text_task_names
 from flame.text.training import train_texts
 from hypernet.adapters import AdapterGenerator, AdapterGeneratorConfig, load_adapter_generator
@@ -75,6 +77,25 @@ def test_a_number_comes_in_the_unit_of_the_training_rows(place, toy_data, toy_ba
     y = read_text_rows(toy_data, read_text_task(toy_data, "glue_stsb"), "train").y
     assert (known["mean"], known["pairs"]) == (pytest.approx(float(y.mean())), True)
     assert abs(model.predict(rows) - known["mean"]).max() < 3 * known["std"]
+
+
+def test_the_unit_of_a_number_is_that_of_the_rows_that_are_read(toy_data, toy_base, tmp_path, monkeypatch):
+    monkeypatch.setattr("flame.text.training.MOST_ROWS", 10)
+    options = {"data": toy_data, "base": toy_base, "bf16": False, "progress": False}
+    made = train_texts(tmp_path / "g", replace(SHORT, steps=1), only=["glue_stsb"], heads=True, **options)
+    y = read_text_rows(toy_data, read_text_task(toy_data, "glue_stsb"), "train", limit=10).y
+    known = made.tasks["glue_stsb"].preprocessing
+    assert (known["mean"], known["std"]) == (pytest.approx(float(y.mean())), pytest.approx(float(y.std())))
+
+
+def test_the_sentences_of_tasks_are_embedded_once(place, toy_data, toy_base, monkeypatch):
+    told, asked = sentences(toy_data, "glue_sst2")[0], []
+    way = any_text_way(generator=place, base_model=toy_base)
+    way.propose(told, None)
+    embed = TextWriter.embed
+    monkeypatch.setattr(TextWriter, "embed", lambda self, words: (asked.append(words), embed(self, words))[1])
+    assert way.propose(told, None).seen.record.name == "glue_sst2"
+    assert asked == [[told]]
 
 
 def test_classes_may_be_named_in_another_order_and_others_are_not_the_tasks(place, toy_data, toy_base):

@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
+from torch import Tensor
 from torch.nn.functional import normalize
 
 from flame.text.generators import TextWriter
+from hypernet.adapters import AdapterGenerator
 from hypernet.tasks import TaskRecord
 
 CLOSE = 0.75
 """Least cosine between a description and a sentence the task was trained with; wordings of one task have 0.4 to 0.8."""
 CLEAR = 0.8
 """Largest distance (1 - cosine) of the task, in parts of that of the next one."""
+
+_SENTENCES: WeakKeyDictionary[AdapterGenerator, list[Tensor]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,7 @@ def seen_task(
     if not records or not description:
         return None
     own = normalize(writer.embed([description]), dim=-1)
-    found = [float((normalize(writer.embed(list(r.requirements)), dim=-1) @ own.mT).max()) for r in records]
+    found = [float((sentences @ own.mT).max()) for sentences in _sentences(writer)]
     best = max(range(len(records)), key=found.__getitem__)
     second = max((found[i] for i in range(len(records)) if i != best), default=-1.0)
     if found[best] < CLOSE or 1 - found[best] > CLEAR * (1 - second):
@@ -56,3 +61,11 @@ def seen_task(
     if pairs not in (None, bool(record.preprocessing["pairs"])) or set(names) != {n.casefold() for n in record.labels}:
         return None
     return SeenTask(record, min(found[best], 1.0), tuple(names[n.casefold()] for n in record.labels))
+
+
+def _sentences(writer: TextWriter) -> list[Tensor]:
+    """Those of every task, embedded once for a generator, which fits one base model only: (v, d) each."""
+    if writer.generator not in _SENTENCES:
+        tasks = writer.generator.tasks.values()
+        _SENTENCES[writer.generator] = [normalize(writer.embed(list(t.requirements)), dim=-1) for t in tasks]
+    return _SENTENCES[writer.generator]

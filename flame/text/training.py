@@ -94,7 +94,8 @@ def train_texts(
         raise DataError(f"{data} holds no training task; give the folder that holds text/<task>/task.json")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        records = [head_record(data, task, rows, load_text_base(base).arch) for task in tasks if heads]
+        arch = load_text_base(base).arch if heads else None
+        records = [head_record(data, t, most_rows(t, config.frozen, rows), arch) for t in tasks] if arch else []
         generator = _started(encoder, start, AdapterGeneratorConfig(decoder=decoder), records)
     run = {"config": asdict(config), "start": generator.fingerprint, "base": generator.base}
     kind = {"only": only, "derived": derived, "heads": heads, "rows": rows, "decoder": decoder, "bf16": bf16}
@@ -130,8 +131,14 @@ def train_texts(
     return load_adapter_generator(output)
 
 
-def head_record(data: str | Path, task: TextTask, limit: int | None, arch: Arch) -> TaskRecord:
-    """What a generator remembers of a task that has a head of its own."""
+def most_rows(task: TextTask, frozen: bool, rows: int | None) -> int:
+    """How many training rows of a task are read, if the user wants no more than `rows`."""
+    limit = (MANY_LABELS if len(task.labels) > 20 else MOST_FROZEN) if frozen else MOST_ROWS
+    return min(limit, rows or limit)
+
+
+def head_record(data: str | Path, task: TextTask, limit: int, arch: Arch) -> TaskRecord:
+    """What a generator remembers of a task that has a head of its own; `limit` as in training: it sets the scale."""
     rows = read_text_rows(data, task, "train", limit=limit)
     known: dict[str, Any] = {"pairs": rows.pairs is not None}
     labels = tuple(words[0] for words in task.words)
@@ -183,11 +190,7 @@ def training_tasks(
     """
     # NOTE[PAPER]: appendix A repeats the rows of small tasks. Here 14 of 33 tasks are of one kind, sentiment; pairs of
     # texts have factors of their own, since the base model has never read two texts at once.
-    limits = [(MANY_LABELS if len(t.labels) > 20 else MOST_FROZEN) if frozen else MOST_ROWS for t in tasks]
-    made = [
-        adapter_task(data, t, "train", encoder, min(limit, rows or limit), frozen=frozen)
-        for t, limit in zip(tasks, limits, strict=True)
-    ]
+    made = [adapter_task(data, t, "train", encoder, most_rows(t, frozen, rows), frozen=frozen) for t in tasks]
     own = [math.sqrt(len(m.y) * t.factor) for t, m in zip(tasks, made, strict=True)]
     factors, totals = Counter[str](), Counter[str]()
     for task, weight in zip(tasks, own, strict=True):
