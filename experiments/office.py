@@ -23,20 +23,20 @@ from typing import Any
 
 import torch
 
-from experiments.office_models import (
+from experiments.office_models import Kit, Setting
+from experiments.office_quick import WRITTEN, quick_embedding, quick_encoder, quick_set
+from experiments.office_report import summary_markdown, zero_shot_markdown
+from experiments.office_scores import (
     FOREIGN,
     POOLED,
     POOLED_PICTURES,
     READS,
+    SHARED_PICTURES,
     UNTRAINED_PICTURES,
     WORDS,
-    Kit,
     Scores,
-    Setting,
     held_out_scores,
 )
-from experiments.office_quick import WRITTEN, quick_embedding, quick_encoder, quick_set
-from experiments.office_report import summary_markdown, zero_shot_markdown
 from experiments.report import processor
 from flame.files import atomic_text
 from flame.picture.features import PictureEncoder, picture_encoder
@@ -83,12 +83,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--sets", nargs="+", default=list(IMAGE_SETS), choices=list(IMAGE_SETS))
     parser.add_argument("--kinds", nargs="+", default=["lora"], choices=["lora", "film"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--steps", type=int, default=60, help="steps of three times twenty pictures")
+    parser.add_argument("--steps", type=int, default=80, help="updates, of 126 pictures each")
     parser.add_argument("--epochs", type=int, default=15, help="of ordinary training in the other stages")
     parser.add_argument("--held", nargs="+", metavar="DOMAIN", help="domains of --stage start; all if not given")
     parser.add_argument("--arch", default="mobilenet_v2")
     parser.add_argument("--weights", help="of the base model; the data kit's MobileNetV2 if not given")
-    parser.add_argument("--checkpoint", type=Path, help="trained on all domains, for --stage seen")
     parser.add_argument("--cache", type=Path, help="folder for decoded pictures")
     parser.add_argument("--work", type=Path, help="folder for trained models; kept and resumed if given")
     parser.add_argument("--output", type=Path, help="write <output>.json and .md, and <output>_summary.md of zero-shot")
@@ -150,7 +149,7 @@ def _keep(output: Path, cases: Sequence[Case], sets: Sequence[ImageSet]) -> None
 
 def _line(case: Case, scores: dict[str, Scores]) -> str:
     shown = {m: s[0] for m, s in scores.items()}
-    keys = (POOLED, POOLED_PICTURES, WORDS, UNTRAINED_PICTURES, READS, FOREIGN)
+    keys = (POOLED, POOLED_PICTURES, WORDS, UNTRAINED_PICTURES, SHARED_PICTURES, READS, FOREIGN)
     return f"{case['set']}/{case['held']} ({case['setting']}): " + ", ".join(f"{k} {shown[k]:.3f}" for k in keys)
 
 

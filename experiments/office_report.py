@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from experiments.office_models import (
+from experiments.office_scores import (
     FOREIGN,
     FOREIGN_WORDS,
     LOGISTIC,
     POOLED,
     POOLED_PICTURES,
     READS,
+    SHARED,
+    SHARED_PICTURES,
     SHUFFLED,
     UNTRAINED_PICTURES,
     WORDS,
@@ -23,18 +25,23 @@ from flame.picture.sets import ImageSet
 PAIRS = (
     (READS, POOLED),
     (READS, POOLED_PICTURES),
+    (READS, SHARED_PICTURES),
     (READS, FOREIGN),
     (READS, FOREIGN_WORDS),
     (READS, UNTRAINED_PICTURES),
     (READS, WORDS),
     (WORDS, POOLED),
+    (WORDS, SHARED),
     (WORDS, SHUFFLED),
     (WORDS, LOGISTIC),
 )
 """What is compared over all held-out domains."""
 
 
-SHOWN = (LOGISTIC, POOLED, WORDS, SHUFFLED, UNTRAINED_PICTURES, POOLED_PICTURES, READS, FOREIGN_WORDS, FOREIGN)
+SHOWN = (
+    *(LOGISTIC, POOLED, SHARED, WORDS, SHUFFLED),
+    *(UNTRAINED_PICTURES, POOLED_PICTURES, SHARED_PICTURES, READS, FOREIGN_WORDS, FOREIGN),
+)
 """Rows of the summary."""
 
 

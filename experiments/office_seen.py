@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from experiments.office_models import Scores, top_scores
+from experiments.office_scores import Scores, top_scores
 from flame.metadata import Metadata
 from flame.picture.features import PictureEncoder
 from flame.picture.sets import ImageDomain, ImageSet
@@ -25,6 +25,8 @@ from targets.vision_networks import head_of, run_steps, steps
 PAPER_EPOCHS = 400
 """Of LoRA and Finetune in table 3; seconds are measured on few epochs and scaled to these."""
 BATCH = 64
+UPDATES = 150
+"""Of LoRA and Finetune at least, where few pictures make short epochs."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +36,20 @@ class Curve:
     validation: list[float]
     """Accuracy before training and after every epoch."""
     test: list[Scores]
-    """As `validation`."""
-    train_seconds: float
+    """As `validation`; where only the best epoch is asked for, of no use after epochs that are not the best so far."""
+    losses: list[float]
+    """On validation pictures, as `validation`."""
+    train_seconds: float = 0.0
     """Of one thread's CPU time, so that other programs on the machine do not count."""
 
     @property
     def best(self) -> int:
-        """The first epoch with the best validation accuracy; 0: the start itself."""
-        return self.validation.index(max(self.validation))
+        """The epoch with the best validation accuracy, of several the one with the least loss; 0: the start itself."""
+        return max(range(len(self.validation)), key=lambda i: (self.validation[i], -self.losses[i]))
+
+    @property
+    def epochs(self) -> int:
+        return len(self.validation) - 1
 
     def reaches(self, score: float) -> int | None:
         """The first epoch whose validation accuracy is at least this; None: there is none."""
@@ -75,7 +83,14 @@ def plain_start(encoder: PictureEncoder, n_classes: int, seed: int) -> Weights:
 
 
 def finetune(
-    encoder: PictureEncoder, weights: Weights, parts: Parts, *, epochs: int, learning_rate: float, seed: int
+    encoder: PictureEncoder,
+    weights: Weights,
+    parts: Parts,
+    *,
+    epochs: int,
+    learning_rate: float,
+    seed: int,
+    every: bool = True,
 ) -> Curve:
     """Train all convolutions behind the early layers, and the classifier; normalisations stay (appendix B)."""
     model = merged(encoder, weights)
@@ -85,7 +100,9 @@ def finetune(
     late |= {id(p) for p in head_of(model).parameters()}
     trained = [p for p in model.parameters() if id(p) in late and p.requires_grad]
     run = run_steps(steps(model)[encoder.skip :])
-    return _fit(lambda x: head_of(model)(run(x)), trained, parts, epochs=epochs, rate=learning_rate, seed=seed)
+    return _fit(
+        lambda x: head_of(model)(run(x)), trained, parts, epochs=epochs, rate=learning_rate, seed=seed, every=every
+    )
 
 
 def lora(
@@ -101,7 +118,7 @@ def lora(
     def forward(x: Tensor) -> Tensor:
         return forward_logits(encoder.model, made, x[None], skip=encoder.skip)[0]
 
-    return _fit(forward, list(made.values()), parts, epochs=epochs, rate=learning_rate, seed=seed)
+    return _fit(forward, list(made.values()), parts, epochs=epochs, rate=learning_rate, seed=seed, every=False)
 
 
 def _fit(
@@ -112,12 +129,14 @@ def _fit(
     epochs: int,
     rate: float,
     seed: int,
+    every: bool,
 ) -> Curve:
+    """Ordinary training; test pictures are read after `every` epoch, or only after those that are the best so far."""
     optimiser = torch.optim.Adam(list(trained), lr=rate, weight_decay=0.0)
     draws, seconds = torch.Generator().manual_seed(seed), 0.0
     x, y = parts["train"]
-    curve = Curve([], [], 0.0)
-    _look(forward, parts, curve)
+    curve = Curve([], [], [])
+    _look(forward, parts, curve, every)
     for _ in range(epochs):
         started = time.process_time()
         for rows in torch.randperm(len(y), generator=draws).split(BATCH):
@@ -125,15 +144,29 @@ def _fit(
             nn.functional.cross_entropy(forward(x[rows]), y[rows]).backward()
             optimiser.step()
         seconds += time.process_time() - started
-        _look(forward, parts, curve)
-    return Curve(curve.validation, curve.test, seconds)
+        _look(forward, parts, curve, every)
+    return replace(curve, train_seconds=seconds)
 
 
 @torch.no_grad()
-def _look(forward: Callable[[Tensor], Tensor], parts: Parts, curve: Curve) -> None:
-    logits = {p: torch.cat([forward(x) for x in parts[p][0].split(2 * BATCH)]) for p in ("validation", "test")}
-    curve.validation.append(top_scores(logits["validation"], parts["validation"][1])[0])
-    curve.test.append(top_scores(logits["test"], parts["test"][1]))
+def _look(forward: Callable[[Tensor], Tensor], parts: Parts, curve: Curve, every: bool) -> None:
+    def logits(part: str) -> Tensor:
+        return torch.cat([forward(rows) for rows in parts[part][0].split(2 * BATCH)])
+
+    found, (_, y) = logits("validation"), parts["validation"]
+    curve.validation.append(top_scores(found, y)[0])
+    curve.losses.append(float(nn.functional.cross_entropy(found, y)))
+    asked = every or curve.best == curve.epochs
+    curve.test.append(top_scores(logits("test"), parts["test"][1]) if asked else (float("nan"),) * 3)
+
+
+def enough_epochs(n: int, epochs: int) -> int:
+    """As many as asked for, or more where `n` training pictures would else give fewer than `UPDATES`.
+
+    >>> enough_epochs(300, 15), enough_epochs(80, 15), enough_epochs(300, 100)
+    (30, 75, 100)
+    """
+    return max(epochs, -(-UPDATES // -(-n // BATCH)))
 
 
 def seconds_of_prefix(encoder: PictureEncoder, domain: ImageDomain, parts: Sequence[str]) -> float:

@@ -4,37 +4,42 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from experiments.office_models import Kit, Scores, Setting, held_out_models
+from experiments.office_models import Kit, Setting, held_out_models
+from experiments.office_scores import Scores, top_scores
 from experiments.office_seen import (
     PAPER_EPOCHS,
+    UPDATES,
     Curve,
+    enough_epochs,
     finetune,
     lora,
     parts_of,
     plain_start,
     seconds_of_epoch,
     seconds_of_prefix,
-    top_scores,
 )
 from experiments.plots import figure
 from flame.files import atomic_text
 from flame.picture.features import PictureEncoder
+from flame.picture.fitting import PictureTrainConfig, fit
 from flame.picture.sets import ImageDomain, ImageSet
 from flame.picture.training import read_group
 from flame.picture.writing import Group, domain_logits, new_generator, write_model
-from hypernet.adapters.checkpoint import load_picture_generator
-from hypernet.adapters.pictures import PictureGenerator
+from hypernet.adapters.checkpoint import load_picture_generator, save_adapter_generator
 
 RATES = {"LoRA": 3e-3, "Finetune": 3e-4, "FLAME-F": 3e-4}
 """Of Adam; table 7 has 1e-3 for all: too much for a pretrained network without its normalisations' help."""
+UNTRAINED = "FLAME, generator not trained"
 WHOLE = "Finetune, all layers"
 """Row of seconds only: what the paper's fine-tuning, through the whole network, would take."""
 FRESH = "base model, fresh classifier (Finetune)"
@@ -47,21 +52,16 @@ def run_seen(
 ) -> str:
     """Table 3: one generator for all domains against training each one; writes `<output>.json`."""
     groups = {s.name: read_group(s, encoder, kit.embed, written=kit.written, cache=kit.cache) for s in sets}
-    started = time.process_time()
-    generator = _generator(options, encoder, list(groups.values()))
-    loading = (time.process_time() - started) * (options.checkpoint is not None)
     story = kept_story(output, {"epochs": options.epochs, "seeds": options.seeds}, "sets")
-    for found in sets:
-        if found.name in story["sets"]:
-            continue
-        runs: dict[str, list[tuple[list[Scores], float]]] = {}
-        for seed in options.seeds:
-            for method, made in _seen_rows(found, groups[found.name], encoder, generator, kit, options, seed).items():
-                runs.setdefault(method, []).append(made)
-        story["sets"][found.name] = {m: [[s, t + loading * (m[:5] == "FLAME")] for s, t in v] for m, v in runs.items()}
-        _keep(output, story)
-        print(_seen_table(found, story["sets"][found.name], options.epochs), flush=True)
-    return "\n\n".join(_seen_table(s, story["sets"][s.name], options.epochs) for s in sets)
+    for seed in options.seeds:
+        folder = _generator_folder(list(groups.values()), encoder, kit, options, seed)
+        for found in sets:
+            runs = story["sets"].setdefault(found.name, {})
+            if str(seed) not in runs:
+                runs[str(seed)] = _seen_rows(found, groups[found.name], encoder, folder, kit, options, seed)
+                _keep(output, story)
+                print(_seen_table(found, list(runs.values()), options.epochs), flush=True)
+    return "\n\n".join(_seen_table(s, list(story["sets"][s.name].values()), options.epochs) for s in sets)
 
 
 def kept_story(output: Path, run: dict[str, Any], key: str) -> dict[str, Any]:
@@ -76,18 +76,31 @@ def _keep(output: Path, story: dict[str, Any]) -> None:
     atomic_text(output.with_suffix(".json"), json.dumps(story, indent=1) + "\n")
 
 
-def _generator(options: argparse.Namespace, encoder: PictureEncoder, groups: Sequence[Group]) -> PictureGenerator:
-    if options.checkpoint is None:
-        torch.manual_seed(0)
-        return new_generator(encoder, groups, by_domain=True, remembers=True)
-    return load_picture_generator(options.checkpoint)
+def _generator_folder(
+    groups: Sequence[Group], encoder: PictureEncoder, kit: Kit, options: argparse.Namespace, seed: int
+) -> dict[str, Path]:
+    """Checkpoints of a generator that knows all domains, trained and not; those of an earlier start are read."""
+    steps = options.steps * len(groups)
+    places = {
+        UNTRAINED: kit.work / f"seen-untrained-{options.kinds[0]}-seed{seed}",
+        "FLAME": kit.work / f"seen-{options.kinds[0]}-seed{seed}-{steps}",
+    }
+    if not all(place.is_dir() for place in places.values()):
+        torch.manual_seed(seed)
+        generator = new_generator(encoder, groups, remembers=True)
+        generator.base = {"family": "pictures"}
+        save_adapter_generator(generator, places[UNTRAINED])
+        with tempfile.TemporaryDirectory() as folder:
+            fit(generator, PictureTrainConfig(600.0, steps, seed), groups, encoder, Path(folder))
+        save_adapter_generator(generator, places["FLAME"])
+    return places
 
 
 def _seen_rows(
     found: ImageSet,
     group: Group,
     encoder: PictureEncoder,
-    generator: PictureGenerator,
+    folders: dict[str, Path],
     kit: Kit,
     options: argparse.Namespace,
     seed: int,
@@ -99,55 +112,67 @@ def _seen_rows(
         before = rows.get(method, ([], 0.0))
         rows[method] = ([*before[0], scores], before[1] + seconds)
 
+    generators, loading = {}, {}
+    for method, folder in folders.items():
+        started = time.process_time()
+        generators[method] = load_picture_generator(folder)
+        loading[method] = (time.process_time() - started) / len(found.domains)
     for name, domain in found.domains.items():
         parts = parts_of(encoder, found, domain, kit.cache)
         k, (x, y) = len(group.words), parts["test"]
         reading = seconds_of_prefix(encoder, domain, ("test",))
         training = reading + seconds_of_prefix(encoder, domain, ("train", "validation"))
-        for method, curve in _trained(encoder, k, parts, options.epochs, seed).items():
-            epoch = curve.train_seconds / options.epochs
-            add(method, curve.test[curve.best], training + epoch * PAPER_EPOCHS)
+        epochs = options.epochs if options.quick else enough_epochs(len(parts["train"][1]), options.epochs)
+        place = kit.work / f"seen-{found.name}-{name}-{options.kinds[0]}-seed{seed}-{epochs}.json"
+        for method, curve in _trained(place, encoder, k, parts, epochs, seed).items():
+            add(method, curve.test[curve.best], training + curve.train_seconds / epochs * PAPER_EPOCHS)
         add(WHOLE, (float("nan"),) * 3, reading + seconds_of_epoch(encoder, domain, k) * PAPER_EPOCHS)
-        started = time.process_time()
-        told = kit.embed(_first_sentence(found, domain, kit, name))[0]
-        made = write_model(generator, encoder, told, group.words)
-        writing = time.process_time() - started
-        started = time.process_time()
-        logits = domain_logits(encoder, x, made)
-        add("FLAME", top_scores(logits, y), writing + reading + time.process_time() - started)
-        curve = finetune(encoder, made, parts, epochs=1, learning_rate=RATES["FLAME-F"], seed=seed)
-        add("FLAME-F", curve.test[1], writing + training + curve.train_seconds)
+        sentence = _first_sentence(found, domain, kit, name)
+        for method, generator in generators.items():
+            started = time.process_time()
+            made = write_model(generator, encoder, kit.embed(sentence)[0], group.words)
+            writing = time.process_time() - started + loading[method]
+            started = time.process_time()
+            logits = domain_logits(encoder, x, made)
+            add(method, top_scores(logits, y), writing + reading + time.process_time() - started)
+        tuned = finetune(encoder, made, parts, epochs=1, learning_rate=RATES["FLAME-F"], seed=seed)
+        add("FLAME-F", tuned.test[1], writing + training + tuned.train_seconds)
     return rows
 
 
-def _trained(encoder: PictureEncoder, k: int, parts: Any, epochs: int, seed: int) -> dict[str, Curve]:
-    start = plain_start(encoder, k, seed)
-    return {
+def _trained(place: Path, encoder: PictureEncoder, k: int, parts: Any, epochs: int, seed: int) -> dict[str, Curve]:
+    """Curves of both ways of training one domain; those of an earlier start are read from their file."""
+    if place.is_file():
+        return {method: Curve(**kept) for method, kept in json.loads(place.read_text("utf8")).items()}
+    start, rate = plain_start(encoder, k, seed), RATES["Finetune"]
+    curves = {
         "LoRA": lora(encoder, k, parts, epochs=epochs, learning_rate=RATES["LoRA"], seed=seed),
-        "Finetune": finetune(encoder, start, parts, epochs=epochs, learning_rate=RATES["Finetune"], seed=seed),
+        "Finetune": finetune(encoder, start, parts, epochs=epochs, learning_rate=rate, seed=seed, every=False),
     }
+    atomic_text(place, json.dumps({method: asdict(curve) for method, curve in curves.items()}))
+    return curves
 
 
 def _first_sentence(found: ImageSet, domain: ImageDomain, kit: Kit, name: str) -> list[str]:
     return [*domain.sentences(), *kit.written[f"{found.name}/{name}"]][:1]
 
 
-def _seen_table(found: ImageSet, rows: dict[str, Any], epochs: int) -> str:
-    seconds = {m: float(np.mean([t for _, t in v])) for m, v in rows.items()}
+def _seen_table(found: ImageSet, seeds: Sequence[Rows], epochs: int) -> str:
+    seconds = {m: float(np.mean([rows[m][1] for rows in seeds])) for m in seeds[0]}
     slowest = max(seconds.values())
     header = [found.title, *found.domains, "Average", "Top-3", "Top-5", "Epochs", "Seconds", "Relative"]
     lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
-    shown = {"LoRA": PAPER_EPOCHS, "Finetune": PAPER_EPOCHS, WHOLE: PAPER_EPOCHS, "FLAME": 0, "FLAME-F": 1}
-    for method, runs in rows.items():
-        scores = np.mean([s for s, _ in runs], axis=0)
+    shown = dict.fromkeys(("LoRA", "Finetune", WHOLE), PAPER_EPOCHS) | {"FLAME-F": 1}
+    for method in seeds[0]:
+        scores = np.mean([rows[method][0] for rows in seeds], axis=0)
         cells = ["-" if np.isnan(v) else f"{100 * v:.1f}" for v in (*scores[:, 0], *scores.mean(0))]
-        cells += [str(shown[method]), f"{seconds[method]:.1f}", f"{slowest / seconds[method]:.0f}"]
+        cells += [str(shown.get(method, 0)), f"{seconds[method]:.1f}", f"{slowest / seconds[method]:.0f}"]
         lines.append("| " + " | ".join([method, *cells]) + " |")
     note = (
-        f"LoRA and Finetune (of the last layers): best validation epoch of {epochs}; seconds are those of {epochs} "
-        f"epochs, scaled to {PAPER_EPOCHS}, with the early layers run once for each picture that a method reads; "
-        f"{WHOLE}: one batch timed and scaled, not trained. Seconds are CPU time of one thread for all domains, with "
-        "predictions; pictures are decoded already."
+        f"{len(seeds)} seed(s). LoRA and Finetune (of the last layers): best validation epoch of {epochs}, or of more "
+        f"until there are {UPDATES} updates; seconds are those of an epoch times {PAPER_EPOCHS}, with the early layers "
+        f"run once for each picture that a method reads; {WHOLE}: one batch timed and scaled, not trained. Seconds are "
+        "CPU time of one thread for all domains, with predictions; pictures are decoded already."
     )
     return "\n".join([*lines, "", note])
 
@@ -165,7 +190,8 @@ def run_start(
             setting = Setting(kind=options.kinds[0], seed=options.seeds[0], steps=options.steps)
             curves = _curves(found, held, encoder, setting, kit, options.epochs)
             story["curves"][f"{found.name}/{held}"] = {
-                n: {"validation": c.validation, "test": [t[0] for t in c.test]} for n, c in curves.items()
+                n: {"validation": c.validation, "losses": c.losses, "test": [t[0] for t in c.test]}
+                for n, c in curves.items()
             }
             _keep(output, story)
             print(start_table(story["curves"]), flush=True)
@@ -182,12 +208,16 @@ def start_table(curves: dict[str, dict[str, dict[str, list[float]]]]) -> str:
     for domain, starts in curves.items():
         target = max(starts[FRESH]["validation"])
         for name, kept in starts.items():
-            curve = Curve(kept["validation"], [(t, t, t) for t in kept["test"]], 0.0)
+            curve = _curve(kept)
             needed.setdefault(name, []).append(curve.reaches(target))
             epochs = "never" if needed[name][-1] is None else str(needed[name][-1])
             tests = f"{100 * kept['test'][curve.best]:.1f} | {100 * kept['test'][0]:.1f}"
             lines.append(f"| {domain} | {name} | {epochs} | {curve.best} | {tests} |")
     return "\n".join([*lines, "", *_summary(needed)])
+
+
+def _curve(kept: dict[str, list[float]]) -> Curve:
+    return Curve(kept["validation"], [(t, t, t) for t in kept["test"]], kept["losses"])
 
 
 def _summary(needed: dict[str, list[int | None]]) -> list[str]:
@@ -206,13 +236,13 @@ def _summary(needed: dict[str, list[int | None]]) -> list[str]:
 def _curves(
     found: ImageSet, held: str, encoder: PictureEncoder, setting: Setting, kit: Kit, epochs: int
 ) -> dict[str, Curve]:
-    group, models = held_out_models(found, held, encoder, setting, kit, ("flame-pictures", "pooled"))
+    group, models = held_out_models(found, held, encoder, setting, kit, ("flame", "pooled"))
     parts = parts_of(encoder, found, found.domains[held], kit.cache)
     told, unlabelled = kit.embed(_first_sentence(found, found.domains[held], kit, held))[0], parts["train"][0]
     starts = {
         FRESH: plain_start(encoder, len(group.words), setting.seed),
         "pooled model": write_model(models["pooled"], encoder, told, group.words),
-        "FLAME, words and pictures": write_model(models["flame-pictures"], encoder, told, group.words, unlabelled),
+        "FLAME, words and pictures": write_model(models["flame"], encoder, told, group.words, unlabelled),
     }
     return {
         name: finetune(encoder, made, parts, epochs=epochs, learning_rate=RATES["Finetune"], seed=setting.seed)
@@ -226,7 +256,7 @@ def _draw(curves: dict[str, dict[str, dict[str, list[float]]]], place: Path) -> 
     with figure(place, size=(3.6 * columns, 3.0 * rows), panels=len(curves), columns=columns) as panels:
         for axes, (title, of_start) in zip(panels, curves.items(), strict=True):
             for name, curve in of_start.items():
-                best = int(np.argmax(curve["validation"]))
+                best = _curve(curve).best
                 (line,) = axes.plot(curve["test"], label=name)
                 axes.plot(best, curve["test"][best], "o", color=line.get_color())
             axes.set(title=title, xlabel="epochs", ylabel="test accuracy")

@@ -20,14 +20,14 @@ except MissingExtraError:
 from experiments.office_quick import WRITTEN, quick_embedding, quick_encoder, quick_set
 from flame.metadata import Metadata
 from flame.picture import training as image_training
-from flame.picture.fitting import fit, picture_config
+from flame.picture.fitting import PictureTrainConfig, fit
 from flame.picture.sets import SHARES, choose, load_image_set, square
 from flame.picture.training import read_group, read_written, train_images
 from flame.picture.writing import domain_logits, new_generator, write_model
 from hypernet.adapters.checkpoint import load_picture_generator, save_adapter_generator
-from hypernet.adapters.stream import StreamConfig
+from hypernet.adapters.episodes import EpisodeConfig, EpisodeStream, episode_loss
 
-FEW = StreamConfig(rows=12, support=(3, 6))
+FEW = EpisodeConfig(rows=18)
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +46,8 @@ def seeded(encoder, group):
 def shaken(generator):
     """A generator that writes something."""
     with torch.no_grad():
-        for parameter in generator.parameters():
-            parameter.add_(0.05 * torch.randn_like(parameter))
+        for value in (*generator.parameters(), generator.label_rows):
+            value.add_(0.05 * torch.randn_like(value))
     return generator
 
 
@@ -69,7 +69,8 @@ def test_an_untrained_head_is_better_than_chance_on_training_pictures(parts):
     _, encoder, group, _ = parts
     generator = seeded(encoder, group)
     for task in group.tasks:
-        logits = written_logits(generator, encoder, task, group)
+        model = write_model(generator, encoder, task.descriptions[0], group.words, task.inputs[0], rounds=0)
+        logits = domain_logits(encoder, task.inputs[0], model)
         assert float((logits.argmax(1) == task.y).float().mean()) > 0.6
 
 
@@ -94,29 +95,61 @@ def test_rows_follow_the_order_of_labels(parts):
     torch.testing.assert_close(straight[0][:, turn], turned[0], atol=1e-5, rtol=1e-4)
 
 
-def test_training_lowers_the_loss_on_its_pictures(parts, tmp_path):
+def test_training_makes_heads_of_other_domains_fit_better(parts, tmp_path):
     _, encoder, group, _ = parts
     generator = seeded(encoder, group)
-    task = group.tasks[0]
+    episodes = EpisodeStream([group.tasks], EpisodeConfig(rows=30), seed=7)
 
     def loss():
-        logits = written_logits(generator, encoder, task, group)
-        return float(torch.nn.functional.cross_entropy(logits, task.y))
+        with torch.no_grad():
+            return sum(float(episode_loss(generator, episodes.episode(i), encoder.encode)) for i in range(8))
 
-    before = loss()
-    config = replace(picture_config(10.0, steps=12, learning_rate=3e-3), stream=FEW)
-    module = fit(generator, config, [task], encoder, tmp_path)
-    generator.eval()
-    assert module.n_steps == 12
+    before, rows = loss(), generator.label_rows.clone()
+    module = fit(generator, PictureTrainConfig(10.0, 20, learning_rate=3e-3, stream=FEW), [group], encoder, tmp_path)
+    assert module.n_steps == 20
     assert loss() < before
+    assert not torch.equal(generator.label_rows, rows)  # heads are solved again, on the adapted features
+
+
+def test_an_episode_is_scored_on_one_domain_and_solved_on_others(parts):
+    *_, group, _ = parts
+    stream = EpisodeStream([group.tasks], FEW, seed=1)
+    first, again = stream.episode(3), stream.episode(3)
+    assert torch.equal(first.inputs, again.inputs)
+    assert first.inputs.shape[:2] == first.y.shape == (3, 6)
+    owners = [
+        next(t.name for t in group.tasks if any(torch.equal(x, own) for own in t.inputs[0])) for (x, *_) in first.inputs
+    ]
+    assert len(set(owners)) == 3
+
+
+def test_a_domain_alone_is_split_in_halves(parts):
+    _, encoder, group, _ = parts
+    generator = seeded(encoder, group)
+    for stream in (
+        EpisodeStream([group.tasks[:1]], FEW),
+        EpisodeStream([group.tasks], EpisodeConfig(rows=18, own=1.0)),
+    ):
+        episode = stream.episode(0)
+        assert episode.y.shape == (1, 18)
+        assert 0 < episode_loss(generator, episode, encoder.encode).item() < 3
+
+
+def test_what_is_scored_is_not_in_the_head(parts):
+    """With labels that mean nothing the loss stays that of guessing: a head that knew them would be far below."""
+    _, encoder, group, _ = parts
+    generator, draws = seeded(encoder, group), torch.Generator().manual_seed(0)
+    episode = EpisodeStream([group.tasks], EpisodeConfig(rows=90)).episode(0)
+    shuffled = replace(episode, y=torch.randint(3, episode.y.shape, generator=draws))
+    assert episode_loss(generator, shuffled, encoder.encode).item() > 0.9
 
 
 def test_a_run_that_was_over_is_not_run_again(parts, tmp_path):
     _, encoder, group, _ = parts
-    config = replace(picture_config(10.0, steps=2), stream=FEW)
+    config = PictureTrainConfig(10.0, 2, stream=FEW)
     first, second = seeded(encoder, group), seeded(encoder, group)
-    fit(first, config, group.tasks, encoder, tmp_path)
-    fit(second, config, group.tasks, encoder, tmp_path)
+    fit(first, config, [group], encoder, tmp_path)
+    fit(second, config, [group], encoder, tmp_path)
     for one, other in zip(first.state_dict().values(), second.state_dict().values(), strict=True):
         torch.testing.assert_close(one, other)
 
@@ -149,7 +182,7 @@ def test_the_command_trains_saves_and_states_what_it_was_trained_on(parts, tmp_p
     monkeypatch.setattr(image_training, "load_image_set", lambda name, **_: found)
     monkeypatch.setattr(image_training, "picture_encoder", lambda *_, **__: encoder)
     monkeypatch.setattr(image_training, "word_embedding", lambda: quick_embedding)
-    config = replace(picture_config(5.0, steps=2), stream=FEW)
+    config = PictureTrainConfig(5.0, 2, stream=FEW)
     made = train_images(tmp_path / "out", config, data="nowhere", sets=["made-up"], cache=cache, progress=False)
     assert made.base["sha256_of_tensors"] == encoder.sha256
     assert set(made.provenance["runs"][0]["validation_pictures"]) == {"before", "after"}
@@ -159,10 +192,10 @@ def test_the_command_trains_saves_and_states_what_it_was_trained_on(parts, tmp_p
         tmp_path / "more", config, data="", sets=["made-up"], cache=cache, start=tmp_path / "out", progress=False
     )
     assert len(more.provenance["runs"]) == 2
-    with pytest.raises(CheckpointError, match="has by_domain=True, however False is asked"):
-        train_images(
-            tmp_path / "other", config, data="", sets=["made-up"], cache=cache, start=tmp_path / "out", by_domain=False
-        )
+    smaller = replace(found, domains={"dark": found.domains["dark"]})
+    monkeypatch.setattr(image_training, "load_image_set", lambda name, **_: smaller)
+    with pytest.raises(CheckpointError, match="remembers 3 domains"):
+        train_images(tmp_path / "x", config, data="", sets=["made-up"], cache=cache, start=tmp_path / "out")
 
 
 def test_every_class_is_split_alike():

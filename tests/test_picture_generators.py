@@ -14,7 +14,7 @@ from flame.picture import generators
 from flame.picture.features import PictureEncoder
 from flame.picture.generators import picture_writer
 from hypernet.adapters.checkpoint import load_picture_generator, save_adapter_generator
-from hypernet.adapters.pictures import PictureGenerator
+from hypernet.adapters.pictures import PictureGenerator, standard
 from targets.vision import forward_features
 from targets.vision_networks import run_steps, steps
 from targets.vision_weights import load_base
@@ -43,8 +43,8 @@ def folder_fixture(base, encoder, tmp_path_factory) -> str:
             parameter.add_(0.01 * torch.randn_like(parameter))
     pictures = [picture(label, i, (32, 32)) for label in ("dark", "light", "red") for i in range(4)]
     features = encoder.features(encoder.prefix(np.stack([np.array(p) for p in pictures])))
-    made.standardise(features)
-    rows = made.solve_rows(made.standard(features), torch.arange(3).repeat_interleave(4), 3)
+    made.standardise([features])
+    rows = made.solve_rows(standard(features), torch.arange(3).repeat_interleave(4), 3)
     made.remember(0, quick_embedding(["dark", "light", "red"]), rows)
     made.base = {**encoder.described(32), "words": "counted"}
     return str(save_adapter_generator(made, tmp_path_factory.mktemp("generator") / "stirred"))

@@ -15,7 +15,7 @@ from flame.picture.features import PictureEncoder
 from flame.picture.unlabelled import FEW
 from hypernet.adapters.checkpoint import load_picture_generator, save_adapter_generator
 from hypernet.adapters.guesses import rows_for_pictures, sure_guesses
-from hypernet.adapters.pictures import PictureGenerator, PictureGeneratorConfig
+from hypernet.adapters.pictures import PictureGenerator, PictureGeneratorConfig, standard
 from targets import WeightSpec
 from targets.vision_weights import load_base
 
@@ -31,15 +31,15 @@ def clusters(n: int, shift: float = 0.0, seed: int = 0) -> tuple[torch.Tensor, t
     return 2.0 * nn.functional.one_hot(y, P) + 0.4 * torch.randn(len(y), P, generator=draws) + shift, y
 
 
-def toy(*, by_domain: bool = True, n_domains: int = 0) -> PictureGenerator:
+def toy(*, n_domains: int = 0) -> PictureGenerator:
     """A generator that was made from clusters, and knows its domains by one sentence each."""
     torch.manual_seed(0)
-    config = PictureGeneratorConfig(d_latent=8, by_domain=by_domain)
+    config = PictureGeneratorConfig(d_latent=8)
     sizes = {"n_labels": K, "n_sentences": n_domains, "n_domains": n_domains}
     made = PictureGenerator([WeightSpec("a", (2, 2))], D_WORDS, P, config, **sizes).eval()
     features, y = clusters(20)
-    made.standardise(features)
-    made.remember(0, quick_embedding(LABELS), made.solve_rows(made.standard(features), y, K))
+    made.standardise([features])
+    made.remember(0, quick_embedding(LABELS), made.solve_rows(standard(features), y, K))
     return made
 
 
@@ -53,11 +53,23 @@ def accuracy(generator: PictureGenerator, features: torch.Tensor, y: torch.Tenso
 
 
 def test_a_shift_of_all_features_does_not_matter_to_a_model_that_is_fitted_to_pictures():
-    moved, y = clusters(20, shift=3.0, seed=1)
+    moved, y = clusters(60, shift=3.0, seed=1)
     assert accuracy(toy(), moved, y, rounds=0) > 0.9
     moved[:, 0] += 9.0  # what looks like the first class to rows that are not fitted
     assert accuracy(toy(), moved, y, rounds=0) > 0.9
-    assert accuracy(toy(by_domain=False), moved, y, rounds=0) < 0.5
+    made = toy()
+    weight, bias = made.head_rows(quick_embedding(LABELS)[None], made.latent(quick_embedding(["any"])))
+    unfitted = made.feature_scale.standard(moved) @ weight[0].mT + bias[0]
+    assert float((unfitted.argmax(1) == y).float().mean()) < 0.5
+
+
+def test_the_scale_of_a_few_pictures_lies_near_the_generators_own():
+    made, (moved, _) = toy(), clusters(200, shift=3.0, seed=1)
+    known = made.feature_scale.mean
+    ways = [float((made.scale_of(moved[:n]).mean - known).norm()) for n in (1, 5, 50, 600)]
+    assert ways[0] == 0
+    assert ways == sorted(ways)
+    assert ways[-1] > 0.9 * float((moved.mean(0) - known).norm())
 
 
 def test_guesses_correct_a_head_whose_classes_have_moved():
@@ -104,7 +116,7 @@ def test_what_a_generator_knows_of_domains_is_kept(tmp_path):
     made.remember_domain(0, 0, quick_embedding(["pale things"]), features, y, K)
     made.base = {"family": "pictures"}
     loaded = load_picture_generator(save_adapter_generator(made, tmp_path / "kept"))
-    assert loaded.config.by_domain
+    assert torch.equal(loaded.domains.domain_of, made.domains.domain_of)
     description, words = quick_embedding(["pale things"]), quick_embedding(LABELS)[None]
     with torch.no_grad():
         ours, theirs = (g.domain_rows(description, words, g.latent(description))[0] for g in (made, loaded))
@@ -119,12 +131,11 @@ def folder_fixture(base, tmp_path_factory) -> str:
     """A checkpoint that was made from cards and is fitted to pictures."""
     encoder = PictureEncoder(load_base(ARCH, base), pattern=r"features\.1[12].*", rank=2)
     torch.manual_seed(1)
-    config = PictureGeneratorConfig(by_domain=True)
-    made = PictureGenerator(encoder.specs, D_WORDS, encoder.d_feature, config, n_labels=K).eval()
+    made = PictureGenerator(encoder.specs, D_WORDS, encoder.d_feature, n_labels=K).eval()
     pictures = [picture(label, i, (32, 32)) for label in LABELS for i in range(8)]
     features = encoder.features(encoder.prefix(np.stack([np.array(p) for p in pictures])))
-    made.standardise(features)
-    rows = made.solve_rows(made.standard(features), torch.arange(K).repeat_interleave(8), K)
+    made.standardise([features])
+    rows = made.solve_rows(standard(features), torch.arange(K).repeat_interleave(8), K)
     made.remember(0, quick_embedding(LABELS), rows)
     made.base = {**encoder.described(32), "words": "counted"}
     return str(save_adapter_generator(made, tmp_path_factory.mktemp("generator") / "fitted"))

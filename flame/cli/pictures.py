@@ -14,7 +14,8 @@ from flame.cli.output import show
 def train_images(
     output: Annotated[Path, typer.Argument(help="Folder of the checkpoint.")],
     data: Annotated[Path, typer.Option(help="Folder that holds vision/ with the sets' files.")],
-    minutes: Annotated[float, typer.Option(min=0.01, help="Length of this run.")] = 30.0,
+    minutes: Annotated[float, typer.Option(min=0.01, help="Most that this run may take.")] = 30.0,
+    steps: Annotated[int, typer.Option(min=1, help="Updates; many more learn the pictures by heart.")] = 80,
     weights: Annotated[
         str, typer.Option(help="Weights of the base model: torchvision's name, a file, or a folder with spec.json.")
     ] = "DEFAULT",
@@ -22,9 +23,6 @@ def train_images(
     kind: Annotated[str, typer.Option(help="What is generated: lora or film.")] = "lora",
     sets: Annotated[str, typer.Option(help="Sets to train on, with commas between them.")] = "office,pacs,digits",
     sentences: Annotated[Path | None, typer.Option(help="JSON of descriptions by hand: set/domain to a list.")] = None,
-    words_only: Annotated[
-        bool, typer.Option("--words-only", help="Models are not fitted to the user's unlabelled pictures.")
-    ] = False,
     start: Annotated[
         Path | None, typer.Option(help="Checkpoint folder to continue from; nothing if not given.")
     ] = None,
@@ -42,7 +40,7 @@ def train_images(
     """
     import torch
 
-    from flame.picture.fitting import picture_config
+    from flame.picture.fitting import PictureTrainConfig
     from flame.picture.training import read_written
     from flame.picture.training import train_images as run
 
@@ -52,21 +50,19 @@ def train_images(
     named = Path(weights).name if Path(weights).exists() else weights
     command = f"flame train-images {output.name} --data DATA --minutes {minutes:g} --arch {arch} --weights {named}"
     options = {"--kind": kind, "--sets": sets, "--seed": seed, "--learning-rate": learning_rate}
-    options |= {"--side": side, "--limit": limit}
+    options |= {"--steps": steps, "--side": side, "--limit": limit}
     command += "".join(f" {name} {value}" for name, value in options.items())
     command += "" if sentences is None else f" --sentences {sentences.name}"
-    command += " --words-only" * words_only
     command += "" if start is None else f" --start {start.name}"
     generator = run(
         output,
-        picture_config(minutes, seed=seed, learning_rate=learning_rate),
+        PictureTrainConfig(minutes, steps, seed=seed, learning_rate=learning_rate),
         data=data,
         arch=arch,
         weights=weights,
         kind=kind,
         sets=tuple(name.strip() for name in sets.split(",") if name.strip()),
         written=None if sentences is None else read_written(sentences),
-        by_domain=not words_only,
         start=start,
         side=side,
         limit=limit,

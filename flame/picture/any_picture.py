@@ -173,7 +173,7 @@ class AnyPicture:
             shown = ", ".join(map(shorten, unknown[:3]))
             notes.append(f"{len(unknown)} of {k} are like none that the generator was made from, such as {shown}")
         names = f"the names of {k}: {', '.join(map(shorten, self.labels[:6]))}"
-        seen = readable_unlabelled(self.batch, writer.generator, notes)
+        seen = readable_unlabelled(self.batch, notes)
         if seen is None:
             notes.append(f"no labelled pictures were given: the classifier is written from the names of {k} alone")
             return writer.generator.scale_for(told.words), rows, names

@@ -17,13 +17,12 @@ import torch
 from flame.errors import CheckpointError, DataError
 from flame.files import atomic_folder, check_place, claim_work
 from flame.picture.features import PictureEncoder, domain_task, picture_encoder, sentences_of
-from flame.picture.fitting import fit, picture_config
+from flame.picture.fitting import PictureModule, PictureTrainConfig, fit
 from flame.picture.generators import Embed, word_embedding
 from flame.picture.sets import IMAGE_SETS, LIMIT, SIDE, ImageSet, load_image_set
 from flame.picture.writing import Group, domain_logits, new_generator, write_model
 from flame.timed_runs import run_story
 from hypernet.adapters.checkpoint import load_picture_generator, save_adapter_generator
-from hypernet.adapters.module import AdapterModule, AdapterTrainConfig
 from hypernet.adapters.pictures import PictureGenerator
 from hypernet.adapters.stream import AdapterTask
 
@@ -32,7 +31,7 @@ MARKER = "model.safetensors"
 
 def train_images(
     output: str | Path,
-    config: AdapterTrainConfig | None = None,
+    config: PictureTrainConfig | None = None,
     *,
     data: str | Path,
     arch: str = "mobilenet_v2",
@@ -40,7 +39,6 @@ def train_images(
     kind: str = "lora",
     sets: Sequence[str] = tuple(IMAGE_SETS),
     written: Mapping[str, Sequence[str]] | None = None,
-    by_domain: bool = True,
     start: str | Path | None = None,
     work: str | Path | None = None,
     side: int = SIDE,
@@ -59,7 +57,6 @@ def train_images(
         weights: of the base model; see `targets.vision_weights.load_base`.
         kind: `lora` or `film`.
         written: descriptions by hand of `set/domain`, beside those made from pixels.
-        by_domain: write for features that are standardised by the user's own pictures; if false, words stand alone.
         start: folder of a checkpoint to continue from; None = from nothing.
         work: folder for the log and the resume file; `<output>.work` if not given.
         cache: folder for decoded pictures and what the early layers made of them; the user's if not given.
@@ -70,7 +67,7 @@ def train_images(
         DataError: if a set is unknown or its file missing.
         MissingExtraError: if torchvision or Pillow is not installed.
     """
-    config = config or picture_config()
+    config = config or PictureTrainConfig()
     output = check_place(output, marker=MARKER)
     work = Path(work) if work is not None else output.with_name(output.name + ".work")
     encoder = picture_encoder(arch, weights, kind=kind)
@@ -82,17 +79,14 @@ def train_images(
     described = {**encoder.described(side), "words": "sentence-transformers/all-MiniLM-L6-v2"}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        fresh = new_generator(encoder, groups, by_domain=by_domain, remembers=True)
-        generator = fresh if start is None else _continued(start, described, by_domain)
+        fresh = new_generator(encoder, groups, remembers=True)
+    generator = fresh if start is None else _continued(start, described, groups)
     generator.base = described
     run = {"config": asdict(config), "start": generator.fingerprint, "base": described}
-    claim_work(work, {**run, "sets": list(sets), "by_domain": by_domain})
-    tasks = [t for g in groups for t in g.tasks]
+    claim_work(work, {**run, "sets": list(sets)})
     before = {name: value.clone() for name, value in generator.state_dict().items()}
     earlier = validation_scores(generator, encoder, groups)
-    module = fit(generator, config, tasks, encoder, work, progress=progress)
-    generator.cpu().eval()
-    encoder.model.cpu()
+    module = fit(generator, config, groups, encoder, work, progress=progress)
     later, kept = validation_scores(generator, encoder, groups), False
     if config.minutes and later["loss"] > earlier["loss"]:
         generator.load_state_dict(before)
@@ -147,20 +141,27 @@ def validation_scores(
     return {"loss": round(sum(losses) / len(losses), 4), "accuracy": round(accuracy, 4), **scores}
 
 
-def _continued(start: str | Path, described: dict[str, Any], by_domain: bool) -> PictureGenerator:
+def _continued(start: str | Path, described: dict[str, Any], groups: Sequence[Group]) -> PictureGenerator:
+    tasks = [t for g in groups for t in g.tasks]
     generator = load_picture_generator(start)
-    if generator.config.by_domain != by_domain:
-        raise CheckpointError(f"the generator in {start} has by_domain={not by_domain}, however {by_domain} is asked")
     if generator.base != described:
         raise CheckpointError(f"the generator in {start} fits {generator.base}, however the base here is {described}")
+    kept = [len(v) for v in (generator.domains.means, generator.domains.sentences, generator.label_words)]
+    given = [len(tasks), sum(len(t.descriptions) for t in tasks), sum(len(g.words) for g in groups)]
+    if kept != given:
+        told = "{} domains by {} sentences and {} labels"
+        raise CheckpointError(
+            f"the generator in {start} remembers {told.format(*kept)}, however the sets here have "
+            f"{told.format(*given)}: continue with the same sets and sentences"
+        )
     return generator
 
 
 def _story(
     generator: PictureGenerator,
-    config: AdapterTrainConfig,
+    config: PictureTrainConfig,
     found: Sequence[ImageSet],
-    module: AdapterModule,
+    module: PictureModule,
     earlier: dict[str, float],
     later: dict[str, float],
     kept: bool,

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from flame.picture.features import PictureEncoder
 from hypernet.adapters.guesses import ROUNDS, rows_for_pictures
-from hypernet.adapters.pictures import PictureGenerator, PictureGeneratorConfig
+from hypernet.adapters.pictures import PictureGenerator, PictureGeneratorConfig, standard
 from hypernet.adapters.stream import AdapterTask
 from targets import Weights
 
@@ -39,34 +39,49 @@ def new_generator(
     groups: Sequence[Group],
     make: type[PictureGenerator] = PictureGenerator,
     *,
-    by_domain: bool = False,
     remembers: bool = False,
 ) -> PictureGenerator:
-    """An untrained generator: its heads are solved on the base model's features of all training pictures of a set.
+    """An untrained generator, which writes the base model; its heads are solved on features of training pictures.
 
     Args:
-        by_domain: see `hypernet.adapters.pictures.PictureGeneratorConfig`.
         remembers: keep the descriptions of domains with heads of their own, so that a domain that was seen is found
             again; see `hypernet.adapters.domains`.
     """
-    config = PictureGeneratorConfig(d_latent=D_LATENT, by_domain=by_domain)
-    n_labels = sum(len(g.words) for g in groups)
-    d_words = groups[0].words.shape[1]
     tasks = [t for g in groups for t in g.tasks] if remembers else []
-    sizes = {"n_sentences": sum(len(t.descriptions) for t in tasks), "n_domains": len(tasks)}
-    generator = make(encoder.specs, d_words, encoder.d_feature, config, n_labels=n_labels, **sizes)
-    features = {g.name: [encoder.features(t.inputs[0]) for t in g.tasks] for g in groups}
-    generator.standardise(torch.cat([f for parts in features.values() for f in parts]))
+    generator = make(
+        encoder.specs,
+        groups[0].words.shape[1],
+        encoder.d_feature,
+        PictureGeneratorConfig(d_latent=D_LATENT),
+        n_labels=sum(len(g.words) for g in groups),
+        n_sentences=sum(len(t.descriptions) for t in tasks),
+        n_domains=len(tasks),
+    ).eval()
+    remember(generator, encoder, groups)
+    return generator
+
+
+@torch.no_grad()
+def remember(generator: PictureGenerator, encoder: PictureEncoder, groups: Sequence[Group]) -> None:
+    """Solve heads on the features that the generator's adapters make of all training pictures, and keep them."""
+    known = bool(len(generator.domains.means))
+    features = {g.name: [_adapted_features(generator, encoder, t) for t in g.tasks] for g in groups}
+    generator.standardise([f for parts in features.values() for f in parts])
+    generator.domains.forget()
     first = place = 0
     for g in groups:
         y = torch.cat([t.y for t in g.tasks])
-        standard = torch.cat([generator.standard(f) for f in features[g.name]])
-        generator.remember(first, g.words, generator.solve_rows(standard, y, len(g.words)))
-        for task, own in zip(g.tasks if remembers else (), features[g.name], strict=remembers):
+        rows = generator.solve_rows(torch.cat([standard(f) for f in features[g.name]]), y, len(g.words))
+        generator.remember(first, g.words, rows)
+        for task, own in zip(g.tasks if known else (), features[g.name], strict=known):
             generator.remember_domain(place, first, task.descriptions, own, task.y, len(g.words))
             place += 1
         first += len(g.words)
-    return generator.eval()
+
+
+def _adapted_features(generator: PictureGenerator, encoder: PictureEncoder, task: AdapterTask) -> Tensor:
+    """Of a domain's training pictures, under the adapters of its first description: (n, p)."""
+    return encoder.features(task.inputs[0], generator.adapters(generator.latent(task.descriptions[:1])))
 
 
 @torch.no_grad()
@@ -79,12 +94,12 @@ def write_model(
     *,
     rounds: int = ROUNDS,
 ) -> Weights:
-    """All tensors of the model that a description gives, and unlabelled pictures if the generator reads them.
+    """All tensors of the model that a description gives, and unlabelled pictures if there are any.
 
     Args:
         description: (d_words,)
         words: (k, d_words), embeddings of the classes.
-        unlabelled: (n, c, h, w), the user's pictures behind the early layers.
+        unlabelled: (n, c, h, w), the user's pictures behind the early layers, if there are any.
         rounds: how often the head is solved on its own guesses of these pictures.
 
     Shape:
@@ -93,7 +108,7 @@ def write_model(
     told = description[None]
     z = generator.latent(told)
     made, rows, scale = generator.adapters(z), generator.domain_rows(told, words[None], z), generator.scale_for(told)
-    if unlabelled is not None and generator.config.by_domain:
+    if unlabelled is not None:
         features = encoder.features(unlabelled, made)
         scale, rows = rows_for_pictures(generator, features, rows, z, rounds=rounds)
     return {**made, **scale.classifier(rows, head=encoder.head)}

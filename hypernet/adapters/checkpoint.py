@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ from targets import WeightSpec
 
 FORMAT = "flame-adapter-generator"
 WHAT = "generator of adapters"
+Made = TypeVar("Made", bound=AdapterGenerator)
 
 
 def save_adapter_generator(model: AdapterGenerator, folder: str | Path) -> Path:
@@ -66,12 +67,10 @@ def _built_for_pictures(raw: dict[str, Any], tensors: dict[str, Tensor]) -> Pict
     if raw["base"].get("family") != "pictures":
         raise CheckpointError("the folder holds no generator of adapters for pictures")
     config = PictureGeneratorConfig(**raw["config"])
-    n_sentences, n_domains = (len(tensors.get(f"domains.{name}", ())) for name in ("sentences", "means"))
+    n_sentences, n_domains = (len(tensors[f"domains.{name}"]) for name in ("sentences", "means"))
     n_labels = len(tensors["label_words"])
     model = PictureGenerator(*_sizes(raw), config, n_labels=n_labels, n_sentences=n_sentences, n_domains=n_domains)
-    # Folders from before domains were remembered know none.
-    _filled(model, raw, {**{f"domains.{n}": t for n, t in model.domains.state_dict().items()}, **tensors})
-    return model
+    return _filled(model, raw, tensors)
 
 
 def _sizes(raw: dict[str, Any]) -> tuple[list[WeightSpec], int, int]:
@@ -79,7 +78,7 @@ def _sizes(raw: dict[str, Any]) -> tuple[list[WeightSpec], int, int]:
     return specs, int(raw["d_words"]), int(raw["d_feature"])
 
 
-def _filled(model: AdapterGenerator, raw: dict[str, Any], tensors: dict[str, Tensor]) -> AdapterGenerator:
+def _filled(model: Made, raw: dict[str, Any], tensors: dict[str, Tensor]) -> Made:
     # Folders from before there were gates: closed to change, they do what was done then.
     gates = {f"gates.{name}": torch.zeros_like(value) for name, value in model.gates.named_parameters()}
     model.load_state_dict({**gates, **tensors})

@@ -24,6 +24,7 @@ class SeenDomains(nn.Module):
     domain_of: Tensor
     means: Tensor
     factors: Tensor
+    rows: Tensor
 
     def __init__(self, n_sentences: int, n_domains: int, n_labels: int, d_words: int, d_feature: int) -> None:
         super().__init__()
@@ -31,7 +32,12 @@ class SeenDomains(nn.Module):
         self.register_buffer("domain_of", torch.zeros(n_sentences))
         self.register_buffer("means", torch.zeros(n_domains, d_feature))
         self.register_buffer("factors", torch.ones(n_domains, d_feature))
-        self.rows = nn.Parameter(torch.zeros(n_domains, n_labels, d_feature + 1))
+        self.register_buffer("rows", torch.zeros(n_domains, n_labels, d_feature + 1))
+
+    def forget(self) -> None:
+        """Nothing of any domain."""
+        for value in self.buffers():
+            value.zero_()
 
     def shares(self, description: Tensor) -> Tensor:
         """How far each domain is meant; what is missing to one is none of them.

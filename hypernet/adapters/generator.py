@@ -47,10 +47,15 @@ class AdapterGeneratorConfig:
     """Variance of standardised numbers that the features do not tell."""
     decoder: str = "shared"
     """What writes adapters: `shared` (one trunk) or `per_tensor` (the paper: a linear map each)."""
+    common: bool = False
+    """Whether what all descriptions share is learned as tensors of its own, to which the shared trunk adds; the biases
+    of `per_tensor` are that already."""
 
     def __post_init__(self) -> None:
         if self.decoder not in DECODERS:
             raise ConfigError(f"decoder must be one of {did_you_mean(str(self.decoder), DECODERS)}")
+        if self.common and self.decoder != "shared":
+            raise ConfigError(f"common tensors go with the shared decoder, however: {self.decoder!r}")
 
 
 @dataclass(frozen=True)
@@ -105,6 +110,9 @@ class AdapterGenerator(nn.Module):
         if self.config.decoder == "shared":
             self.trunk = SharedTrunk(d, d_trunk=self.config.d_trunk, chunk=self.config.chunk)
             self.static_heads = SharedHeads(self.specs, self.trunk)
+            if self.config.common:
+                self.common = nn.ParameterList(torch.randn(s.shape) * s.init_std for s in self.specs)
+                nn.init.zeros_(self.static_heads.scale)
         else:
             self.static_heads = PerTensorHeads(self.specs, d)
             # A starts alike for all tasks, and the latent changes it: what tasks share is learned once, by the biases.
@@ -143,10 +151,13 @@ class AdapterGenerator(nn.Module):
         # The trunk ends in a normalisation: alone it cannot write a faint adapter for one task and a strong one next.
         gates = (GATE * torch.tanh(self.gates(z) / GATE)).exp()
         written = self.static_heads(z)
-        return {
+        made = {
             name: value * gates[:, i].reshape(-1, *[1] * (value.dim() - 1))
             for i, (name, value) in enumerate(written.items())
         }
+        if not self.config.common:
+            return made
+        return {name: value + own for (name, value), own in zip(made.items(), self.common, strict=True)}
 
     def head_rows(self, labels: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """One classifier row and bias per label, in the order of the labels.

@@ -28,7 +28,7 @@ def rows_for_pictures(
     """How features of the user's pictures are standardised, and rows that fit these pictures; no label is read.
 
     Args:
-        features: of the written network, (n, p) with n of 2 or more.
+        features: of the written network, (n, p).
         rows: (1, k, p), (1, k), as `generator.head_rows` gives them.
         z: (1, d_latent)
     """

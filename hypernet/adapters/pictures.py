@@ -1,15 +1,15 @@
-"""The generator for pictures: it starts from a head that is solved in closed form, and reads standardised features.
+"""The generator for pictures: classifier rows are solved in closed form, and remembered by the words of their labels.
 
-Words and features of pictures live in different spaces, so a label's words say nothing of its row at first. Rows of
+Words and features of pictures live in different spaces, so a label's words alone say nothing of its row. Rows of
 labels that were seen are therefore remembered; a label is given the rows of those whose words are like its own.
+Features are standardised domain by domain.
 
 Shape letters: b = tasks, k = classes, m = remembered labels, n = pictures, p = features, d_words.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,21 +19,19 @@ from flame.errors import WeightsError
 from hypernet.adapters.domains import SeenDomains
 from hypernet.adapters.generator import AdapterGenerator, AdapterGeneratorConfig
 from hypernet.adapters.solve import Rows, solve_head
-from hypernet.adapters.stream import AdapterBatch
 from targets import Weights, WeightSpec
 
 RIDGE = 0.01
 """Added to the likeness of labels to themselves; more blends the rows of like labels."""
-Encode = Callable[[tuple[Tensor, ...], Weights], Tensor]
-"""Inputs of n pictures and the adapters of one model to features (n, p)."""
+DOUBT = 10
+"""Pictures as many of which the generator's own scale counts, beside the user's, where features are standardised."""
 
 
 @dataclass(frozen=True)
 class PictureGeneratorConfig(AdapterGeneratorConfig):
-    """As for texts, and what the features of pictures are standardised by."""
+    """As for texts; what all domains share is learned as tensors of its own."""
 
-    by_domain: bool = False
-    """By the user's own pictures, labelled or not; if false, by those that the generator was made from."""
+    common: bool = True
 
 
 @dataclass(frozen=True)
@@ -80,6 +78,15 @@ class FeatureScale:
         return {f"{head}.weight": weight, f"{head}.bias": bias - weight @ self.mean}
 
 
+def standard(features: Tensor) -> Tensor:
+    """Features of one domain's pictures as classifier rows read them.
+
+    Shape:
+        (n, p), with n of 2 or more -> (n, p)
+    """
+    return FeatureScale.of(features.float()).standard(features)
+
+
 class PictureGenerator(AdapterGenerator):
     """Adapters and classifier rows for pictures of a domain that is described in words.
 
@@ -90,6 +97,7 @@ class PictureGenerator(AdapterGenerator):
     mean: Tensor
     scale: Tensor
     label_words: Tensor
+    label_rows: Tensor
 
     def __init__(
         self,
@@ -104,22 +112,23 @@ class PictureGenerator(AdapterGenerator):
     ) -> None:
         """How many labels, and descriptions of how many domains, are remembered."""
         super().__init__(specs, d_words, d_feature, config or PictureGeneratorConfig())
+        del self.label_head, self.number_head  # rows come from memory
         self.register_buffer("mean", torch.zeros(d_feature))
         self.register_buffer("scale", torch.ones(d_feature))
         self.register_buffer("label_words", torch.zeros(n_labels, d_words))
-        self.label_rows = nn.Parameter(torch.zeros(n_labels, d_feature + 1))
+        self.register_buffer("label_rows", torch.zeros(n_labels, d_feature + 1))
         self.domains = SeenDomains(n_sentences, n_domains, n_labels, d_words, d_feature)
 
     @torch.no_grad()
-    def standardise(self, features: Tensor) -> None:
-        """Keep the mean and the spread of the base model's features.
+    def standardise(self, domains: Sequence[Tensor]) -> None:
+        """Keep how features are standardised where nothing is known of a domain: as in the mean of these.
 
         Shape:
-            (n, p)
+            (n, p) each, with n of 2 or more
         """
-        found = FeatureScale.of(features)
-        self.mean.copy_(found.mean)
-        self.scale.copy_(found.factor)
+        scales = [FeatureScale.of(features.float()) for features in domains]
+        self.mean.copy_(torch.stack([s.mean for s in scales]).mean(0))
+        self.scale.copy_(torch.stack([s.factor for s in scales]).mean(0))
 
     @property
     def feature_scale(self) -> FeatureScale:
@@ -127,20 +136,18 @@ class PictureGenerator(AdapterGenerator):
         return FeatureScale(self.mean, self.scale)
 
     def scale_of(self, features: Tensor) -> FeatureScale:
-        """How features of one domain's pictures are standardised; see `PictureGeneratorConfig.by_domain`.
+        """How features of the user's pictures are standardised: by themselves, the more the more there are.
 
         Shape:
-            (n, p), with n of 2 or more if it is done by domain
+            (n, p)
         """
-        return FeatureScale.of(features.float()) if self.config.by_domain else self.feature_scale
-
-    def standard(self, features: Tensor) -> Tensor:
-        """Features of one domain's pictures as classifier rows read them.
-
-        Shape:
-            (n, p) -> (n, p)
-        """
-        return self.scale_of(features).standard(features)
+        n, known = len(features), self.feature_scale
+        if n < 2:
+            return known
+        own, share = FeatureScale.of(features.float()), n / (n + DOUBT)
+        return FeatureScale(
+            share * own.mean + (1 - share) * known.mean, share * own.factor + (1 - share) * known.factor
+        )
 
     @torch.no_grad()
     def solve_rows(self, features: Tensor, y: Tensor, n_classes: int, prior: Tensor | None = None) -> Tensor:
@@ -182,7 +189,7 @@ class PictureGenerator(AdapterGenerator):
         seen.domain_of[free : free + len(sentences)] = place
         seen.means[place], seen.factors[place] = scale.mean, scale.factor
         shared = self.label_rows[first : first + k]
-        own = self.solve_rows(self.standard(features), y, k, shared)
+        own = self.solve_rows(scale.standard(features), y, k, shared)
         seen.rows[place, first : first + k] = own - shared
 
     def scale_for(self, description: Tensor) -> FeatureScale:
@@ -191,8 +198,6 @@ class PictureGenerator(AdapterGenerator):
         Shape:
             (1, d_words)
         """
-        if not self.config.by_domain:
-            return self.feature_scale
         shares = self.domains.shares(description)[0]
         rest = 1 - shares.sum()
         return FeatureScale(
@@ -210,7 +215,7 @@ class PictureGenerator(AdapterGenerator):
         return weight + more[..., :-1], bias + more[..., -1]
 
     def head_rows(self, labels: Tensor, z: Tensor) -> Rows:
-        """Rows on standardised features: remembered ones, and what the latent and the words change.
+        """Rows on standardised features, as they are remembered.
 
         Shape:
             labels (b, k, d_words), z (b, d_latent) -> weight (b, k, p), bias (b, k)
@@ -218,9 +223,9 @@ class PictureGenerator(AdapterGenerator):
         Raises:
             WeightsError: if the label embeddings are of another width.
         """
-        weight, bias = super().head_rows(labels, z)
+        self._check(labels, "label words (b, k, d_words)", 3)
         kept = self.recall(labels)
-        return weight + kept[..., :-1], bias + kept[..., -1]
+        return kept[..., :-1], kept[..., -1]
 
     def recall(self, labels: Tensor) -> Tensor:
         """Rows of the remembered labels, blended by how like their words are.
@@ -248,34 +253,3 @@ class PictureGenerator(AdapterGenerator):
         known = self.label_words
         likeness = known @ known.mT + RIDGE * torch.eye(len(known), device=known.device)
         return torch.linalg.solve(likeness, known @ own.mT).mT
-
-
-def picture_outputs(generator: PictureGenerator, batch: AdapterBatch, encode: Encode) -> tuple[Tensor, Tensor, Tensor]:
-    """Logits of all pictures from words alone, of the query pictures after the solve, and one-hot labels.
-
-    Shape:
-        -> (n, k), (n - n_support, k), (n, k)
-    """
-    assert batch.words is not None
-    z = generator.latent(batch.description)
-    features = generator.standard(encode(batch.inputs, generator.adapters(z)))[None]
-    rows = generator.domain_rows(batch.description, batch.words, z)
-    s = batch.n_support
-    solved = solve_head(generator, features[:, :s], batch.y[:, :s], rows, z)
-    return _apply(rows, features), _apply(solved, features[:, s:]), batch.y[0]
-
-
-def picture_losses(generator: PictureGenerator, batch: AdapterBatch, encode: Encode) -> tuple[Tensor, Tensor]:
-    """Losses from words alone, and of the query pictures once the support ones are known; 1 = knowing nothing.
-
-    Shape:
-        -> two scalars
-    """
-    zero, few, y = picture_outputs(generator, batch, encode)
-    unit = math.log(y.shape[1])
-    loss = nn.functional.cross_entropy
-    return loss(zero, y) / unit, loss(few, y[batch.n_support :]) / unit
-
-
-def _apply(rows: Rows, features: Tensor) -> Tensor:
-    return torch.baddbmm(rows[1][:, None], features, rows[0].mT)[0]
