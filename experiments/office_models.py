@@ -18,6 +18,7 @@ from flame.picture.fitting import PictureTrainConfig, fit
 from flame.picture.sets import ImageSet
 from flame.picture.training import Embed, read_group
 from flame.picture.writing import Group, new_generator
+from hypernet.adapters.episodes import EpisodeConfig
 from hypernet.adapters.pictures import FeatureScale, PictureGenerator
 from hypernet.timed import timed_rate
 from targets import Weights
@@ -40,7 +41,8 @@ class Setting:
     @property
     def config(self) -> PictureTrainConfig:
         """As `flame train-images` would have it."""
-        return PictureTrainConfig(600.0, self.steps, self.seed, self.rate)
+        across = EpisodeConfig(own=0.0)  # models are asked about domains that were not trained on
+        return PictureTrainConfig(600.0, self.steps, self.seed, self.rate, stream=across)
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from flame.picture.writing import domain_logits, new_generator, write_model
 from hypernet.adapters.checkpoint import load_picture_generator, save_adapter_generator
 from hypernet.adapters.episodes import EpisodeConfig, EpisodeStream, episode_loss
 
-FEW = EpisodeConfig(rows=18)
+FEW = EpisodeConfig(rows=18, own=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def test_rows_follow_the_order_of_labels(parts):
 def test_training_makes_heads_of_other_domains_fit_better(parts, tmp_path):
     _, encoder, group, _ = parts
     generator = seeded(encoder, group)
-    episodes = EpisodeStream([group.tasks], EpisodeConfig(rows=30), seed=7)
+    episodes = EpisodeStream([group.tasks], EpisodeConfig(rows=30, own=0.0), seed=7)
 
     def loss():
         with torch.no_grad():
@@ -139,7 +139,7 @@ def test_what_is_scored_is_not_in_the_head(parts):
     """With labels that mean nothing the loss stays that of guessing: a head that knew them would be far below."""
     _, encoder, group, _ = parts
     generator, draws = seeded(encoder, group), torch.Generator().manual_seed(0)
-    episode = EpisodeStream([group.tasks], EpisodeConfig(rows=90)).episode(0)
+    episode = EpisodeStream([group.tasks], EpisodeConfig(rows=90, own=0.0)).episode(0)
     shuffled = replace(episode, y=torch.randint(3, episode.y.shape, generator=draws))
     assert episode_loss(generator, shuffled, encoder.encode).item() > 0.9
 

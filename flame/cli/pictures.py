@@ -23,6 +23,9 @@ def train_images(
     kind: Annotated[str, typer.Option(help="What is generated: lora or film.")] = "lora",
     sets: Annotated[str, typer.Option(help="Sets to train on, with commas between them.")] = "office,pacs,digits",
     sentences: Annotated[Path | None, typer.Option(help="JSON of descriptions by hand: set/domain to a list.")] = None,
+    own: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Share of updates on one domain alone; 0: for unseen domains only.")
+    ] = 0.5,
     start: Annotated[
         Path | None, typer.Option(help="Checkpoint folder to continue from; nothing if not given.")
     ] = None,
@@ -43,6 +46,7 @@ def train_images(
     from flame.picture.fitting import PictureTrainConfig
     from flame.picture.training import read_written
     from flame.picture.training import train_images as run
+    from hypernet.adapters.episodes import EpisodeConfig
 
     if threads and not torch.cuda.is_available():
         torch.set_num_threads(threads)
@@ -50,13 +54,13 @@ def train_images(
     named = Path(weights).name if Path(weights).exists() else weights
     command = f"flame train-images {output.name} --data DATA --minutes {minutes:g} --arch {arch} --weights {named}"
     options = {"--kind": kind, "--sets": sets, "--seed": seed, "--learning-rate": learning_rate}
-    options |= {"--steps": steps, "--side": side, "--limit": limit}
+    options |= {"--steps": steps, "--own": own, "--side": side, "--limit": limit}
     command += "".join(f" {name} {value}" for name, value in options.items())
     command += "" if sentences is None else f" --sentences {sentences.name}"
     command += "" if start is None else f" --start {start.name}"
     generator = run(
         output,
-        PictureTrainConfig(minutes, steps, seed=seed, learning_rate=learning_rate),
+        PictureTrainConfig(minutes, steps, seed, learning_rate, stream=EpisodeConfig(own=own)),
         data=data,
         arch=arch,
         weights=weights,
