@@ -7,18 +7,17 @@ import numpy as np
 from flame.data import DataBatch
 from flame.picture.rows import check_pictures
 from flame.picture.sources import IMAGE, left_out
-from hypernet.adapters.pictures import PictureGenerator
 
 FEW, MOST = 20, 300
 """Pictures that must at least be there, and that are at most read; running them through the network is the work."""
 
 
-def readable_unlabelled(batch: DataBatch | None, generator: PictureGenerator, notes: list[str]) -> DataBatch | None:
-    """At most `MOST` pictures that can be decoded, evenly from a batch; None if the model is not fitted to them.
+def readable_unlabelled(batch: DataBatch | None, notes: list[str]) -> DataBatch | None:
+    """At most `MOST` pictures that can be decoded, evenly from a batch; None if they are too few to fit the model to.
 
-    Notes say why not, or what the pictures should be.
+    Notes say so, or what the pictures should be.
     """
-    if batch is None or not generator.config.by_domain:
+    if batch is None:
         return None
     chosen = batch.rows(np.linspace(0, len(batch) - 1, min(MOST, len(batch))).astype(int).tolist())
     checked = check_pictures(chosen.features[IMAGE].tolist())
