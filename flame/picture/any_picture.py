@@ -15,14 +15,14 @@ from torch import Tensor, nn
 from flame.class_names import are_words, as_words, check_class_names, class_names, same_labels
 from flame.columns import shorten
 from flame.data import DataBatch
-from flame.errors import CheckpointError, DataError, MissingExtraError
+from flame.errors import CheckpointError, MissingExtraError
 from flame.finetune import run_module
 from flame.metadata import Metadata
 from flame.picture.generators import PictureWriter, Told, ToldLabels
+from flame.picture.labelled import readable_labelled
 from flame.picture.own_classes import FEW_NAMED, ORIGIN, OwnLabels
 from flame.picture.preprocessing import PicturePreprocessor
-from flame.picture.rows import Checked, check_pictures
-from flame.picture.sources import IMAGE, left_out, short_name
+from flame.picture.sources import IMAGE
 from flame.picture.unlabelled import readable_unlabelled
 from flame.requirement import facts_on_base
 from flame.route import Generated, Proposal, Route
@@ -130,7 +130,7 @@ class AnyPicture:
         if writer.generator is None:
             notes.append(
                 f"no generator for pictures is given: {writer.base.name} stays as it is, and only its classifier is "
-                "new; the words of the description do not change it"
+                "new; the words of the description do not change it" + ", but for the names of classes" * by_name
             )
         route = Route("any_picture", writer.checkpoint, self.target, reason, {IMAGE: IMAGE}, None, tuple(notes))
         origin = {"base_model": writer.base.name, "base_sha256_of_tensors": writer.base.sha256}
@@ -152,7 +152,7 @@ class AnyPicture:
         if self.batch is None or self.batch.labels is None:
             scale, solved, read = self._from_names(writer, network, preprocessor, told, notes)
             return scale.classifier(solved, head=name), f"written from {read}", told is None
-        support = _readable(spread_rows(self.batch, MAX_PICTURES, notes), notes)
+        support = readable_labelled(spread_rows(self.batch, MAX_PICTURES, notes), notes)
         assert support.labels is not None
         features = _features(network, preprocessor, support)
         places = {value: i for i, value in enumerate(self.labels)}
@@ -222,36 +222,3 @@ class AnyPicture:
 
 def _features(network: nn.Module, preprocessor: PicturePreprocessor, batch: DataBatch) -> Tensor:
     return run_module(run_steps(steps(network)), preprocessor.encode(batch.features))
-
-
-def _readable(batch: DataBatch, notes: list[str]) -> DataBatch:
-    """Without pictures that cannot be decoded; notes tell of them, and of pictures that stand in several classes.
-
-    Raises:
-        DataError: if a class is left without pictures; names one of its files.
-    """
-    cells = batch.features[IMAGE].tolist()
-    assert batch.labels is not None
-    labels = batch.labels.tolist()
-    checked = check_pictures(cells)
-    notes += left_out(checked.faults, len(cells))
-    notes += _in_several_classes(checked, cells, labels)
-    kept = [i for i in range(len(cells)) if i not in checked.faults]
-    lost = set(labels) - {labels[i] for i in kept}
-    if lost:
-        first = next(i for i, label in enumerate(labels) if label in lost)
-        raise DataError(
-            f"every class needs a picture, however none of class {shorten(labels[first])} can be read: "
-            f"{checked.faults[first]}; give others, or leave the class out"
-        )
-    return batch.rows(kept)
-
-
-def _in_several_classes(checked: Checked, cells: Sequence[Any], labels: Sequence[Any]) -> list[str]:
-    found = [places for places in checked.same if len({labels[i] for i in places}) > 1]
-    if not found:
-        return []
-    first = found[0][0]
-    other = next(i for i in found[0] if labels[i] != labels[first])
-    shown = " and ".join(f"{short_name(cells[i])} ({shorten(labels[i])})" for i in (first, other))
-    return [f"{len(found)} picture(s) stand in more than one class and count in each, such as {shown}"]

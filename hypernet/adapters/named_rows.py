@@ -16,14 +16,14 @@ from torch import Tensor, nn
 
 from flame.errors import WeightsError
 
-WIDTH, RIDGE = 0.2, 0.3
+WIDTH, RIDGE = 0.2, 1.0
 """Difference of cosines at which the likeness of two names falls by a factor of e, and what is added to a name's
-likeness to itself. Of widths of 0.1 to 0.5 and a linear kernel, and ridges of 0.03 to 1, by `NamedRows.left_out` on
-MobileNetV2's 1,000 rows, with MiniLM's embeddings: rows of classes that are left out have a mean cosine of 0.138 to
-their own (a linear kernel: at most 0.098) and explain 1.7 % of the rows' variance (linear: less than nothing)."""
+likeness to itself. Of widths of 0.1 to 0.5 and ridges of 0.03 to 1, by `NamedRows.left_out` on MobileNetV2's 1,000 rows
+with MiniLM's embeddings: the rows of classes that are left out have the greatest mean cosine to their own, 0.127
+(`experiments/results/picture_names_chosen.md`)."""
 LENGTH = 0.3
 """Of a written row, in mean lengths of the known ones: rows from words are surer than they are right. Of 0.1 to 1, by
-log-loss on training and validation pictures of `experiments.picture_names`."""
+log-loss on training and validation pictures (same table)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +34,8 @@ class NamedRows:
     """(m, d_words), of length one."""
     rows: Tensor
     """(m, p), less their mean, which is no class's own."""
+    width: float = WIDTH
+    ridge: float = RIDGE
 
     @classmethod
     def of(cls, words: Tensor, rows: Tensor) -> NamedRows:
@@ -56,7 +58,7 @@ class NamedRows:
         Shape:
             labels (k, d_words) -> (k, p)
         """
-        found = _kernel(self.likeness(labels)) @ self._coefficients
+        found = self._kernel(self.likeness(labels)) @ self._coefficients
         return LENGTH * self.rows.norm(dim=1).mean() * nn.functional.normalize(found, dim=-1)
 
     def nearest(self, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -85,17 +87,16 @@ class NamedRows:
         inverse = torch.linalg.inv(self._gram)
         return self.rows - (inverse @ self.rows) / inverse.diagonal()[:, None]
 
+    def _kernel(self, cosines: Tensor) -> Tensor:
+        return ((cosines - 1) / self.width).exp()
+
     @property
     def _gram(self) -> Tensor:
-        return _kernel(self.words @ self.words.mT) + RIDGE * torch.eye(len(self.words))
+        return self._kernel(self.words @ self.words.mT) + self.ridge * torch.eye(len(self.words))
 
     @cached_property
     def _coefficients(self) -> Tensor:
         return torch.linalg.solve(self._gram, self.rows)
-
-
-def _kernel(cosines: Tensor) -> Tensor:
-    return ((cosines - 1) / WIDTH).exp()
 
 
 def _unit(words: Tensor) -> Tensor:
