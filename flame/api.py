@@ -55,13 +55,14 @@ def generate_model(
     """Write a small model for a task in one forward pass, without training it.
 
     Args:
-        description: what the task is, in the user's words. One that speaks of texts and names their classes is enough.
+        description: what the task is, in the user's words. One that speaks of texts, or of pictures of known things,
+            and names their classes is enough.
         data_batch: some rows, labelled or not: a DataFrame, array, pair (X, y), list of dicts or of texts,
             `datasets.Dataset`, or a path to CSV, TSV, Parquet, JSON or JSONL. Labelled rows let the route match and
             check the labels. Pictures: a folder with one folder per class, a CSV of paths and labels, or Pillow
             images, uint8 arrays or paths with labels.
         target: name of the column to predict.
-        labels: names of the classes of texts that have no labels, as in `["negative", "positive"]`.
+        labels: names of the classes of texts or pictures that have no labels, as in `["negative", "positive"]`.
         base_model: the base of a model for texts (name or folder of an encoder; `minilm` if not given) or for pictures
             (a network of torchvision's, a file or folder; `$FLAME_PICTURE_BASE` or `mobilenet_v2` if not given).
         checkpoint: built-in name, folder, hub name, or a loaded generator; its trained heads are preferred.
@@ -69,7 +70,8 @@ def generate_model(
             if not given.
         text_generator: folder, or a loaded generator, for texts; the built-in one, if it is there, if not given.
         picture_generator: folder, or a loaded generator, for pictures, as `flame train-images` writes it; if not given,
-            the base model stays as it is and only a classifier is written.
+            the base model stays as it is and only a classifier is written, from labelled pictures or from names
+            that are like those of its own classes.
         writer: writes the requirement sentence; the offline rules if not given. `flame.llm.writer.LLMWriter` asks a
             language model; only then do rows leave the machine.
         spec: what `flame.understand` read in a request; limits that the model breaks, or that cannot be measured here,

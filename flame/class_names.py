@@ -2,6 +2,8 @@
 
 >>> class_names("Is this product review positive or negative?")
 ('positive', 'negative')
+>>> class_names("Which of mug, laptop or dog does the photo show?")
+('mug', 'laptop', 'dog')
 >>> class_names("Sort product reviews into 5 classes."), class_names("Detect toxic comments.")
 ((), ())
 """

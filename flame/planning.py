@@ -144,8 +144,8 @@ def read_batch(data_batch: Any, target: str | None) -> DataBatch | None:
 
 
 def _with_named_classes(facts: TaskFacts, description: str | None) -> TaskFacts:
-    """As generation counts them: classes of texts are also those that stand in a plain list."""
-    if facts.task_type != "seq_cls" or facts.n_classes is not None:
+    """As generation counts them: classes of texts and pictures are also those that stand in a plain list."""
+    if facts.task_type not in ("seq_cls", "img_cls") or facts.n_classes is not None:
         return facts
     return replace(facts, n_classes=len(class_names(description)) or None)
 

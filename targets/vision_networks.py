@@ -63,6 +63,15 @@ def empty_network(arch: str, n_classes: int = 1000) -> nn.Module:
         return new_network(arch, n_classes)
 
 
+def imagenet_names(arch: str) -> tuple[str, ...]:
+    """Names of ImageNet's 1,000 classes in the order of the outputs of a pretrained network of torchvision's.
+
+    Raises:
+        MissingExtraError: if torchvision is not installed.
+    """
+    return tuple(torchvision_models().get_model_weights(arch).DEFAULT.meta["categories"])
+
+
 def head_name(network: nn.Module) -> str:
     """Name of the last linear layer: the classifier that a task replaces.
 

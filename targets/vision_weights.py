@@ -83,6 +83,15 @@ class BaseWeights:
         network.load_state_dict({n: t for n, t in self.tensors.items() if not _is_in(n, head)}, strict=False)
         return network
 
+    @property
+    def classifier(self) -> Tensor | None:
+        """Its own classifier's weight, a row per class; None if it came without one.
+
+        Shape:
+            (m, p)
+        """
+        return self.tensors.get(f"{head_name(empty_network(self.arch))}.weight")
+
     def network(self) -> nn.Module:
         """The pretrained model itself, with its own classifier.
 

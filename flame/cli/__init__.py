@@ -96,6 +96,8 @@ def generate(
     Example: flame generate iris.csv --target species -d "Tell iris species apart from petal sizes." -o iris/
 
     Example: flame generate photos/ -d "Sort office objects photographed by a webcam" -o office/
+
+    Example: flame generate -d "Which of mug, laptop or dog does the photo show?" -o things/
     """
     import flame
     from flame.api import DEFAULT_CHECKPOINT, preview_prompt

@@ -1,4 +1,4 @@
-"""The way for pictures: a base network, adapted if a generator is given, and a classifier from labelled pictures.
+"""The way for pictures: a base network, adapted if a generator is given, and a classifier from pictures or names.
 
 Shape letters: n = labelled pictures, p = features of the network, k = classes.
 """
@@ -15,19 +15,20 @@ from torch import Tensor, nn
 from flame.class_names import are_words, as_words, check_class_names, class_names, same_labels
 from flame.columns import shorten
 from flame.data import DataBatch
-from flame.errors import DataError
+from flame.errors import CheckpointError, MissingExtraError
 from flame.finetune import run_module
 from flame.metadata import Metadata
-from flame.picture.generators import PictureWriter, Told
+from flame.picture.generators import PictureWriter, Told, ToldLabels
+from flame.picture.labelled import readable_labelled
+from flame.picture.own_classes import FEW_NAMED, ORIGIN, OwnLabels
 from flame.picture.preprocessing import PicturePreprocessor
-from flame.picture.rows import Checked, check_pictures
-from flame.picture.sources import IMAGE, left_out, short_name
+from flame.picture.sources import IMAGE
 from flame.picture.unlabelled import readable_unlabelled
 from flame.requirement import facts_on_base
 from flame.route import Generated, Proposal, Route
 from flame.support import spread_rows
 from flame.task_type import read_type
-from hypernet.adapters.guesses import rows_for_pictures
+from flame.text.base_models import MINILM, minilm_is_installed
 from hypernet.adapters.pictures import FeatureScale
 from hypernet.adapters.solve import Rows
 from requirements_prompts import TaskFacts
@@ -39,18 +40,19 @@ FEW_PICTURES = 5
 """With fewer pictures per class, a note says how little that is."""
 _HELP = (
     "For pictures, give some with labels: generate_model(description, 'photos/') with a folder for each class, a CSV "
-    "of paths and labels, or (pictures, labels)."
+    "of paths and labels, or (pictures, labels); or name things that ImageNet knows, as in labels=['mug', 'laptop']."
 )
+_UNNAMED = "without a generator for pictures, a classifier is learnt from labelled ones or written from names"
 
 
 @dataclass(frozen=True)
 class AnyPictureWay:
-    """Proposes a classifier on a base network, from labelled pictures; with a generator also from names of classes."""
+    """Proposes a classifier on a base network, from labelled pictures or from names of classes."""
 
     writer: Callable[[], PictureWriter]
-    """Gives the base model with its generator; called when a model is written."""
+    """Gives the base model with its generator; called when a model is written, or names of classes are all there is."""
     generates: bool = False
-    """Whether there is a generator, which reads words."""
+    """Whether there is a generator; without one, names of classes are compared with those of the base model."""
     labels: Sequence[Any] | None = None
     """Names of the classes, where the user gave them."""
 
@@ -71,12 +73,20 @@ class AnyPictureWay:
         there = (
             "the pictures have no labels" if batch is not None else "the words speak of pictures, and none are given"
         )
-        if not self.generates:
-            return [f"{there}: without a generator for pictures, a classifier is learnt from labelled ones"]
         labels = check_class_names(self.labels, words=True) if self.labels is not None else class_names(description)
         if not labels:
-            return [f"{there}, and the words name no classes one by one"]
+            none = "the words name no classes one by one"
+            return [f"{there}, and {none}" if self.generates else f"{there}: {_UNNAMED}, however {none}"]
+        if not self.generates and (reason := self._lacking(labels)):
+            return [f"{there}: without a generator for pictures, {reason}"]
         return AnyPicture(self, description, batch, labels, notes)
+
+    def _lacking(self, labels: Sequence[Any]) -> str | None:
+        """Why the base network's own classes do not serve for these labels; None if they do."""
+        try:
+            return self.writer().own.read([as_words(label) for label in labels]).refusal()
+        except (CheckpointError, MissingExtraError) as error:
+            return f"a classifier is written from {ORIGIN}; {error}"
 
     def help(self) -> str:
         return _HELP
@@ -115,15 +125,17 @@ class AnyPicture:
         with torch.no_grad():  # in inference mode, the network could not be fine-tuned
             told = writer.read(self.description or requirement)
             network = writer.network(metadata, told)
-            head, reason = self._head(writer, network, preprocessor, told, notes)
+            head, reason, by_name = self._head(writer, network, preprocessor, told, notes)
         network.load_state_dict({name: value[0].clone() for name, value in head.items()}, strict=False)
         if writer.generator is None:
             notes.append(
                 f"no generator for pictures is given: {writer.base.name} stays as it is, and only its classifier is "
-                "new; the words of the description do not change it"
+                "new; the words of the description do not change it" + ", but for the names of classes" * by_name
             )
         route = Route("any_picture", writer.checkpoint, self.target, reason, {IMAGE: IMAGE}, None, tuple(notes))
         origin = {"base_model": writer.base.name, "base_sha256_of_tensors": writer.base.sha256}
+        if by_name:
+            origin |= {"written_from": ORIGIN, "names_read_by": MINILM}
         fingerprint = "none" if writer.generator is None else writer.generator.fingerprint
         return Generated(network, preprocessor, self.labels, route, requirement, metadata, fingerprint, origin)
 
@@ -134,18 +146,13 @@ class AnyPicture:
         preprocessor: PicturePreprocessor,
         told: Told | None,
         notes: list[str],
-    ) -> tuple[dict[str, Tensor], str]:
-        """The tensors of the classifier with batch axis, and what they were written from."""
-        rows: Rows | None = None
-        name, k = head_name(network), f"{len(self.labels)} classes"
-        if told is not None and are_words(self.labels):
-            rows = writer.label_rows([as_words(label) for label in self.labels], told)
+    ) -> tuple[dict[str, Tensor], str, bool]:
+        """The tensors of the classifier with batch axis, what they were written from, whether also from own classes."""
+        name = head_name(network)
         if self.batch is None or self.batch.labels is None:
-            assert rows is not None
-            assert told is not None
-            scale, solved, read = self._from_names(writer, network, preprocessor, told, rows, notes)
-            return scale.classifier(solved, head=name), f"written from {read}"
-        support = _readable(spread_rows(self.batch, MAX_PICTURES, notes), notes)
+            scale, solved, read = self._from_names(writer, network, preprocessor, told, notes)
+            return scale.classifier(solved, head=name), f"written from {read}", told is None
+        support = readable_labelled(spread_rows(self.batch, MAX_PICTURES, notes), notes)
         assert support.labels is not None
         features = _features(network, preprocessor, support)
         places = {value: i for i, value in enumerate(self.labels)}
@@ -154,66 +161,64 @@ class AnyPicture:
         fewest = int(y.sum(0).min())
         if fewest < FEW_PICTURES:
             notes.append(f"a class has only {fewest} labelled picture(s): expect more of more pictures")
-        scale, solved = writer.solved(features, y, rows, told)
-        return scale.classifier(solved, head=name), f"written from {len(support):,} labelled pictures and {k}"
+        named = self._named(writer, told, fewest, notes)
+        scale, solved = writer.solved(features, y, named, told)
+        by_name = isinstance(named, OwnLabels)
+        reason = f"written from {len(support):,} labelled pictures and {len(self.labels)} classes"
+        return scale.classifier(solved, head=name), reason + f", with {ORIGIN}" * by_name, by_name
+
+    def _named(
+        self, writer: PictureWriter, told: Told | None, fewest: int, notes: list[str]
+    ) -> ToldLabels | OwnLabels | None:
+        """What the names of the classes say beside labelled pictures; None if nothing, or if it is not needed."""
+        if not are_words(self.labels):
+            return None
+        if told is not None:
+            return writer.label_rows(self._words, told)
+        if fewest >= FEW_NAMED or writer.base.own_rows is None:
+            return None
+        if not minilm_is_installed():  # not worth a download that nobody asked for
+            notes.append(
+                "of few pictures more is made by the names of the classes: pip install 'flame-hypernet[minilm]'"
+            )
+            return None
+        named = writer.own.read(self._words)
+        if named.refusal() is not None:
+            return None
+        notes.append(f"a class has less than {FEW_NAMED} labelled pictures: {ORIGIN} are read beside them")
+        return named
 
     def _from_names(
         self,
         writer: PictureWriter,
         network: nn.Module,
         preprocessor: PicturePreprocessor,
-        told: Told,
-        rows: Rows,
+        told: Told | None,
         notes: list[str],
     ) -> tuple[FeatureScale, Rows, str]:
         """The classifier where no picture has a label: from names of classes, and unlabelled pictures if there are."""
-        assert writer.generator is not None
         k = f"{len(self.labels)} classes"
-        if unknown := writer.unknown([as_words(label) for label in self.labels]):
-            shown = ", ".join(map(shorten, unknown[:3]))
-            notes.append(f"{len(unknown)} of {k} are like none that the generator was made from, such as {shown}")
         names = f"the names of {k}: {', '.join(map(shorten, self.labels[:6]))}"
+        named: ToldLabels | OwnLabels
+        if told is None:
+            named, names = writer.own.read(self._words), f"{ORIGIN} and {names}"
+            notes += named.notes()
+        else:
+            named = writer.label_rows(self._words, told)
+            if unknown := writer.unknown(self._words):
+                shown = ", ".join(map(shorten, unknown[:3]))
+                notes.append(f"{len(unknown)} of {k} are like none that the generator was made from, such as {shown}")
         seen = readable_unlabelled(self.batch, notes)
         if seen is None:
             notes.append(f"no labelled pictures were given: the classifier is written from the names of {k} alone")
-            return writer.generator.scale_for(told.words), rows, names
+            return *named.alone(), names
         features = _features(network, preprocessor, seen)
-        scale, solved = rows_for_pictures(writer.generator, features, rows, told.z)
-        return scale, solved, f"{len(seen):,} unlabelled pictures and {names}"
+        return *named.fitted(features), f"{len(seen):,} unlabelled pictures and {names}"
+
+    @property
+    def _words(self) -> list[str]:
+        return [as_words(label) for label in self.labels]
 
 
 def _features(network: nn.Module, preprocessor: PicturePreprocessor, batch: DataBatch) -> Tensor:
     return run_module(run_steps(steps(network)), preprocessor.encode(batch.features))
-
-
-def _readable(batch: DataBatch, notes: list[str]) -> DataBatch:
-    """Without pictures that cannot be decoded; notes tell of them, and of pictures that stand in several classes.
-
-    Raises:
-        DataError: if a class is left without pictures; names one of its files.
-    """
-    cells = batch.features[IMAGE].tolist()
-    assert batch.labels is not None
-    labels = batch.labels.tolist()
-    checked = check_pictures(cells)
-    notes += left_out(checked.faults, len(cells))
-    notes += _in_several_classes(checked, cells, labels)
-    kept = [i for i in range(len(cells)) if i not in checked.faults]
-    lost = set(labels) - {labels[i] for i in kept}
-    if lost:
-        first = next(i for i, label in enumerate(labels) if label in lost)
-        raise DataError(
-            f"every class needs a picture, however none of class {shorten(labels[first])} can be read: "
-            f"{checked.faults[first]}; give others, or leave the class out"
-        )
-    return batch.rows(kept)
-
-
-def _in_several_classes(checked: Checked, cells: Sequence[Any], labels: Sequence[Any]) -> list[str]:
-    found = [places for places in checked.same if len({labels[i] for i in places}) > 1]
-    if not found:
-        return []
-    first = found[0][0]
-    other = next(i for i in found[0] if labels[i] != labels[first])
-    shown = " and ".join(f"{short_name(cells[i])} ({shorten(labels[i])})" for i in (first, other))
-    return [f"{len(found)} picture(s) stand in more than one class and count in each, such as {shown}"]

@@ -8,9 +8,12 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import cast
 
+from torch import Tensor
+
 from flame.errors import CheckpointError, did_you_mean
 from flame.metadata import Arch
 from flame.picture.features import tensors_sha256
+from targets.vision_networks import imagenet_names
 from targets.vision_weights import BaseWeights, fitting_arch, load_base
 
 VARIABLE = "FLAME_PICTURE_BASE"
@@ -41,6 +44,16 @@ class PictureBase:
     def sha256(self) -> str:
         """Of its tensors but the classifier's, whatever file they came in."""
         return tensors_sha256(self.weights)
+
+    @cached_property
+    def own_rows(self) -> Tensor | None:
+        """Its own classifier, if that has as many rows as ImageNet has classes: they are taken for these.
+
+        Shape:
+            (1000, p)
+        """
+        rows = self.weights.classifier
+        return rows if rows is not None and len(rows) == len(imagenet_names(self.arch)) else None
 
 
 def find_picture_base(name: str | None = None) -> PictureBase:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -15,9 +15,11 @@ from torch import Tensor, nn
 from flame.errors import CheckpointError
 from flame.metadata import Metadata
 from flame.picture.base import PictureBase, find_picture_base
+from flame.picture.own_classes import OwnClasses, OwnLabels, own_classes
 from flame.picture.sets import MARGIN
 from hypernet.adapters.checkpoint import load_picture_generator
 from hypernet.adapters.generator import AdapterGeneratorConfig, Settings
+from hypernet.adapters.guesses import rows_for_pictures
 from hypernet.adapters.pictures import FeatureScale, PictureGenerator
 from hypernet.adapters.solve import Rows, solve_classes, solve_head
 from targets.conv_lora import freeze_norms
@@ -45,6 +47,27 @@ class Told:
     """(1, d_words), its embedding."""
     z: Tensor
     """(1, d_latent)"""
+
+
+@dataclass(frozen=True, eq=False)
+class ToldLabels:
+    """Labels with the rows that a generator gave, for features as it standardises them."""
+
+    generator: PictureGenerator
+    told: Told
+    rows: Rows
+
+    def alone(self) -> tuple[FeatureScale, Rows]:
+        """The classifier where there is no picture."""
+        return self.generator.scale_for(self.told.words), self.rows
+
+    def fitted(self, features: Tensor) -> tuple[FeatureScale, Rows]:
+        """The classifier where pictures have no labels.
+
+        Shape:
+            (n, p)
+        """
+        return rows_for_pictures(self.generator, features, self.rows, self.told.z)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,11 +103,21 @@ class PictureWriter:
         head = {f"{head_name(adapted)}.{name}": p[None] for name, p in head_of(adapted).named_parameters()}
         return target.merge(adapted, {**self.generator.adapters(told.z), **head}).eval()
 
-    def label_rows(self, labels: Sequence[str], told: Told) -> Rows:
-        """Classifier rows from the words of labels: (1, k, p) and (1, k), on standardised features."""
+    @cached_property
+    def own(self) -> OwnClasses:
+        """The classes of the base model, by name.
+
+        Raises:
+            CheckpointError: if it has none of its own, or there is no sentence encoder.
+        """
+        return own_classes(self.base, word_embedding)
+
+    def label_rows(self, labels: Sequence[str], told: Told) -> ToldLabels:
+        """What a generator makes of the words of labels."""
         assert self.generator is not None
         assert self.embed is not None
-        return self.generator.domain_rows(told.words, self.embed(labels)[None], told.z)
+        rows = self.generator.domain_rows(told.words, self.embed(labels)[None], told.z)
+        return ToldLabels(self.generator, told, rows)
 
     def unknown(self, labels: Sequence[str]) -> list[str]:
         """Those of the labels that are like none of which the generator remembers rows."""
@@ -93,16 +126,23 @@ class PictureWriter:
         likeness = self.generator.likeness(self.embed(labels)).tolist()
         return [label for label, known in zip(labels, likeness, strict=True) if known < KNOWN]
 
-    def solved(self, features: Tensor, y: Tensor, rows: Rows | None, told: Told | None) -> tuple[FeatureScale, Rows]:
+    def solved(
+        self, features: Tensor, y: Tensor, named: ToldLabels | OwnLabels | None, told: Told | None
+    ) -> tuple[FeatureScale, Rows]:
         """Classifier rows from labelled pictures, and how their features are standardised.
+
+        Args:
+            named: what the names of the classes say, if anything.
 
         Shape:
             features (n, p), y (n, k) one-hot -> (1, k, p), (1, k)
         """
         if self.generator is None or told is None:
             scale = FeatureScale.of(features)
-            return scale, solve_classes(scale.standard(features)[None], y[None], ALONE)
+            known = named.on(scale) if isinstance(named, OwnLabels) else None
+            return scale, solve_classes(scale.standard(features)[None], y[None], ALONE, known)
         scale = self.generator.scale_of(features)
+        rows = named.rows if isinstance(named, ToldLabels) else None
         return scale, solve_head(self.generator, scale.standard(features)[None], y[None], rows, told.z)
 
 
@@ -137,8 +177,13 @@ def picture_writer(
     return PictureWriter(base, scale, made, name, word_embedding())
 
 
+@lru_cache(maxsize=1)
 def word_embedding() -> Embed:
-    """The sentence encoder that reads descriptions and labels, as for texts."""
+    """The sentence encoder that reads descriptions and labels, as for texts; kept with what it has read.
+
+    Raises:
+        CheckpointError: if it is not there; the ways to get it are listed.
+    """
     from flame.text.base_models import find_base
     from flame.text.encoding import TextEncoder
 

@@ -13,9 +13,9 @@ FEW, MOST = 20, 300
 
 
 def readable_unlabelled(batch: DataBatch | None, notes: list[str]) -> DataBatch | None:
-    """At most `MOST` pictures that can be decoded, evenly from a batch; None if the model is not fitted to them.
+    """At most `MOST` pictures that can be decoded, evenly from a batch; None if they are too few to fit the model to.
 
-    Notes say why not, or what the pictures should be.
+    Notes say so, or what the pictures should be.
     """
     if batch is None:
         return None

@@ -74,6 +74,11 @@ def find_base(name: str) -> BaseModel:
     return _read(name, _from_hub(name))
 
 
+def minilm_is_installed() -> bool:
+    """Whether the extra `minilm` is there, so that words are read without the network."""
+    return _packaged_minilm() is not None
+
+
 def _packaged_minilm() -> Path | None:
     """The folder inside the installed package, found in its list of files: nothing of it is imported."""
     try:

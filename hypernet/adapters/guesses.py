@@ -9,6 +9,7 @@ Shape letters: n = pictures, k = classes, p = features.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -33,11 +34,27 @@ def rows_for_pictures(
         z: (1, d_latent)
     """
     scale = generator.scale_of(features)
-    standard, solved = scale.standard(features), rows
+    solved = guessed_rows(
+        scale.standard(features), rows, lambda x, y: solve_head(generator, x, y, rows, z), rounds=rounds
+    )
+    return scale, solved
+
+
+def guessed_rows(
+    standard: Tensor, rows: Rows, solve: Callable[[Tensor, Tensor], Rows], *, rounds: int = ROUNDS
+) -> Rows:
+    """Rows that were solved on their own surer guesses, round by round.
+
+    Args:
+        standard: features as the rows read them, (n, p).
+        rows: the first ones, (1, k, p), (1, k).
+        solve: features (1, m, p) and one-hot guesses (1, m, k) to rows, with the first ones as the prior.
+    """
+    solved = rows
     for _ in range(rounds):
         chosen, y = sure_guesses(standard @ solved[0][0].mT + solved[1][0])
-        solved = solve_head(generator, standard[chosen][None], y[None], rows, z)
-    return scale, solved
+        solved = solve(standard[chosen][None], y[None])
+    return solved
 
 
 def sure_guesses(logits: Tensor, sure: float = SURE) -> tuple[Tensor, Tensor]:

@@ -56,16 +56,19 @@ def solve_head(
     return _solve_classes(features, y, weight, bias, settings)
 
 
-def solve_classes(features: Tensor, y: Tensor, settings: Settings, *, n_steps: int = 300) -> Rows:
-    """The same for classes of which nothing is known but their labelled rows, and no generator's settings.
+def solve_classes(
+    features: Tensor, y: Tensor, settings: Settings, label_rows: Rows | None = None, *, n_steps: int = 300
+) -> Rows:
+    """The same for classes without a generator, whose settings are given.
 
     Args:
+        label_rows: what is known before the rows, if anything is.
         n_steps: towards the solution; a weak prior wants many.
 
     Shape:
         features (b, n, p), y (b, n, k) one-hot -> weight (b, k, p), bias (b, k)
     """
-    return _solve_classes(features, y, *_prior_rows(None, features, y), settings, n_far=n_steps)
+    return _solve_classes(features, y, *_prior_rows(label_rows, features, y), settings, n_far=n_steps)
 
 
 def _prior_rows(rows: Rows | None, features: Tensor, y: Tensor) -> Rows:

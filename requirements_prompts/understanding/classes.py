@@ -69,9 +69,9 @@ def read_classes(words: Sequence[Word]) -> tuple[str, ...]:
 
 
 def _one_of(words: Sequence[Word]) -> tuple[str, ...]:
-    """ "one of the groups a, b or c", "one of three states: a, b, c"."""
+    """ "one of the groups a, b or c", "one of three states: a, b, c", "which of a, b or c is it"."""
     for i in range(len(words) - 3):
-        if words[i].text == "either" or (words[i].text == "one" and words[i + 1].text == "of"):
+        if words[i].text == "either" or (words[i].text in ("one", "which") and words[i + 1].text == "of"):
             j = i + (1 if words[i].text == "either" else 2)
             j = _over_heading(words, j)
             j += 2 if text_at(words, j + 1) == ":" else 0  # "one of these drawers: ..."

@@ -214,6 +214,8 @@ def _is_no_further_item(words: Sequence[Word], i: int, j: int, item: Sequence[st
     if len(item) > 5 or is_blocked(item) or (first in VERBS_BEHIND_AND and item[0] not in ("no", "not")):
         return True
     joined = text_at(words, i - 1) in ("and", "or", "&", "/")  # "upheld and reversed from"; not ", trained on"
+    if text_at(words, i - 1) == "or" and following in ("does", "do", "did"):  # "which of a, b or c does it show?"
+        return False
     return following in FINITE or (item[-1].endswith("ed") and following in STOPS and not joined)
 
 
