@@ -70,7 +70,7 @@ def held_out_scores(
         made = [
             write_model(models[model], encoder, d, group.words, unlabelled, rounds=rounds) for d in kit.embed(sentences)
         ]
-        return _mean([top_scores(domain_logits(encoder, test.inputs[0], m), test.y) for m in made])
+        return mean_scores([top_scores(domain_logits(encoder, test.inputs[0], m), test.y) for m in made])
 
     def few(model: str, *, prior: bool = True) -> Scores:
         return few_scores(models[model], kit.embed(own)[0], test, labelled, encoder, prior=prior)
@@ -82,7 +82,7 @@ def held_out_scores(
         POOLED: mean("pooled"),
         SHARED: mean("shared"),
         WORDS: mean("flame", own),
-        SHUFFLED: _mean([mean("flame", v) for v in foreign.values()]),
+        SHUFFLED: mean_scores([mean("flame", v) for v in foreign.values()]),
         f"{WORDS}, control: domains that do not exist": mean("flame", kit.written["nowhere"]),
         f"{UNTRAINED_PICTURES}, no guesses": mean("untrained", unlabelled=mine, rounds=0),
         UNTRAINED_PICTURES: mean("untrained", unlabelled=mine),
@@ -92,9 +92,11 @@ def held_out_scores(
         f"{READS}, no guesses": mean("flame", own[1:3], mine, 0),
         READS: mean("flame", own, mine),
         f"{READS}, {FEW_UNLABELLED} pictures": mean("flame", own[1:3], mine[few_places]),
-        FOREIGN_WORDS: _mean([mean("flame", v[:1], mine) for v in foreign.values()]),
-        f"{READS}, control: another domain's pictures": _mean([mean("flame", own[:1], pictures[d]) for d in others]),
-        FOREIGN: _mean([mean("flame", foreign[d][:1], pictures[d]) for d in others]),
+        FOREIGN_WORDS: mean_scores([mean("flame", v[:1], mine) for v in foreign.values()]),
+        f"{READS}, control: another domain's pictures": mean_scores(
+            [mean("flame", own[:1], pictures[d]) for d in others]
+        ),
+        FOREIGN: mean_scores([mean("flame", foreign[d][:1], pictures[d]) for d in others]),
         f"{SHOTS} labelled a class: frozen features": few("untrained", prior=False),
         f"{SHOTS} labelled a class: untrained generator": few("untrained"),
         f"{SHOTS} labelled a class: pooled model": few("pooled"),
@@ -164,6 +166,7 @@ def _two_of_each(found: ImageSet, domain: str, kit: Kit) -> list[str]:
     return [*found.domains[domain].sentences()[:2], *kit.written[f"{found.name}/{domain}"][:2]]
 
 
-def _mean(rows: Sequence[Scores]) -> Scores:
+def mean_scores(rows: Sequence[Scores]) -> Scores:
+    """Of several models."""
     one, three, five = np.array(rows).mean(0).tolist()
     return one, three, five

@@ -69,9 +69,10 @@ def generate_model(
         table_generator: folder, or a loaded generator, for labelled tables that no trained head fits; the built-in one
             if not given.
         text_generator: folder, or a loaded generator, for texts; the built-in one, if it is there, if not given.
-        picture_generator: folder, or a loaded generator, for pictures, as `flame train-images` writes it; if not given,
-            the base model stays as it is and only a classifier is written, from labelled pictures or from names
-            that are like those of its own classes.
+        picture_generator: folder, or a loaded generator, for pictures, as `flame train-images` writes it, or the name
+            of the built-in one, `pictures-mobilenetv2`, which fits one base model only; if not given, the base model
+            stays as it is and only a classifier is written, from labelled pictures or from names that are like those
+            of its own classes.
         writer: writes the requirement sentence; the offline rules if not given. `flame.llm.writer.LLMWriter` asks a
             language model; only then do rows leave the machine.
         spec: what `flame.understand` read in a request; limits that the model breaks, or that cannot be measured here,
@@ -89,10 +90,9 @@ def generate_model(
         require_buildable(spec)
         description = description or spec.text
     watch = Watch()
-    others: list[Way] = [
-        any_text_way(labels, base_model=base_model, generator=text_generator),
-        any_picture_way(labels, base_model=base_model, generator=picture_generator),
-    ]
+    others: list[Way] = [any_picture_way(labels, base_model=base_model, generator=picture_generator)]
+    if picture_generator is None or data_batch is not None:  # else pictures are meant, whatever the words speak of
+        others.insert(0, any_text_way(labels, base_model=base_model, generator=text_generator))
     ways, batch = _prepare(description, data_batch, target, checkpoint, table_generator, others, watch)
     if batch is not None:
         both = {"labels": labels, "base_model": base_model}
@@ -235,10 +235,12 @@ def any_picture_way(
     base_model: str | None = None,
     generator: str | Path | PictureGenerator | None = None,
 ) -> AnyPictureWay:
-    """The way for pictures; without a generator only classifiers are written, since none is built in."""
+    """The way for pictures; without a generator only classifiers are written."""
     from flame.picture.generators import picture_writer
 
-    return AnyPictureWay(cache(lambda: picture_writer(base_model, generator)), generator is not None, labels)
+    return AnyPictureWay(
+        cache(lambda: picture_writer(base_model, generator, built_in=BUILTIN)), generator is not None, labels
+    )
 
 
 _MEANT_FOR = {

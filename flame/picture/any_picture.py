@@ -65,7 +65,8 @@ class AnyPictureWay:
         if batch is not None and batch.modality != "image":
             return []
         reading = read_type(description, batch)
-        if not reading.task_type.startswith("img"):
+        meant = batch is None and self.generates  # a generator for pictures was named
+        if not meant and not reading.task_type.startswith("img"):
             return []
         notes = reading.notes if batch is not None else ()
         if batch is not None and batch.labels is not None:

@@ -147,13 +147,17 @@ class PictureWriter:
 
 
 def picture_writer(
-    base_model: str | None = None, generator: PictureGenerator | str | Path | None = None
+    base_model: str | None = None,
+    generator: PictureGenerator | str | Path | None = None,
+    *,
+    built_in: Path | None = None,
 ) -> PictureWriter:
-    """The base model that a request asks for, with its generator if one is named; none is built in.
+    """The base model that a request asks for, with its generator if one is named.
 
     Args:
         base_model: name, file or folder; see `flame.picture.base`.
-        generator: loaded, or its folder, as `flame train-images` writes it.
+        generator: loaded, or its folder, as `flame train-images` writes it, or the name of one that is built in.
+        built_in: folder of the built-in ones.
 
     Raises:
         CheckpointError: if the base model is not there, or is not the one that the generator was trained for.
@@ -162,6 +166,9 @@ def picture_writer(
     if generator is None:
         base = find_picture_base(base_model)
         return PictureWriter(base, base.weights.scale)
+    if not isinstance(generator, PictureGenerator) and built_in is not None:
+        inside = built_in / generator
+        generator = inside if (inside / "model.safetensors").is_file() else generator
     made = generator if isinstance(generator, PictureGenerator) else _cached(str(generator))
     own = made.provenance.get("name", "own")
     name = str(own if isinstance(generator, PictureGenerator) else Path(generator).name)
