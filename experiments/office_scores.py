@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from experiments.office_models import Kit, Setting, held_out_models, untrained
 from flame.picture.features import PictureEncoder, domain_task
 from flame.picture.sets import ImageSet
-from flame.picture.writing import Group, domain_logits, write_model
+from flame.picture.writing import Group, domain_logits, write_labelled_model, write_model
+from hypernet.adapters.generator import Settings
 from hypernet.adapters.guesses import ROUNDS
 from hypernet.adapters.pictures import FeatureScale, PictureGenerator
-from hypernet.adapters.solve import solve_head
+from hypernet.adapters.solve import FAR, solve_classes
 from hypernet.adapters.stream import AdapterTask
 
 ONE_SENTENCE = "Classify pictures."
@@ -72,8 +73,8 @@ def held_out_scores(
         ]
         return mean_scores([top_scores(domain_logits(encoder, test.inputs[0], m), test.y) for m in made])
 
-    def few(model: str, *, prior: bool = True) -> Scores:
-        return few_scores(models[model], kit.embed(own)[0], test, labelled, encoder, prior=prior)
+    def few(model: str) -> Scores:
+        return few_scores(models[model], kit.embed(own)[0], test, labelled, encoder)
 
     mine = pictures[held]
     return {
@@ -97,7 +98,7 @@ def held_out_scores(
             [mean("flame", own[:1], pictures[d]) for d in others]
         ),
         FOREIGN: mean_scores([mean("flame", foreign[d][:1], pictures[d]) for d in others]),
-        f"{SHOTS} labelled a class: frozen features": few("untrained", prior=False),
+        f"{SHOTS} labelled a class: frozen features": few_frozen_scores(test, labelled, encoder),
         f"{SHOTS} labelled a class: untrained generator": few("untrained"),
         f"{SHOTS} labelled a class: pooled model": few("pooled"),
         f"{SHOTS} labelled a class: one adapter for all, trained as FLAME": few("shared"),
@@ -122,27 +123,26 @@ def frozen_baselines(group: Group, test: AdapterTask, encoder: PictureEncoder) -
     }
 
 
-@torch.inference_mode()
 def few_scores(
-    generator: PictureGenerator,
-    description: Tensor,
-    test: AdapterTask,
-    labelled: AdapterTask,
-    encoder: PictureEncoder,
-    *,
-    prior: bool = True,
+    generator: PictureGenerator, description: Tensor, test: AdapterTask, labelled: AdapterTask, encoder: PictureEncoder
 ) -> Scores:
-    """A head solved on labelled pictures of the held-out domain; without `prior` from nothing but these."""
-    words = torch.stack([w[0] for w in labelled.words])
-    places = torch.cat([(labelled.y == i).nonzero()[:SHOTS, 0] for i in range(len(words))])
-    z = generator.latent(description[None])
-    made = {name: value.detach() for name, value in generator.adapters(z).items()}
-    seen, asked = (encoder.features(x, made) for x in (labelled.inputs[0][places], test.inputs[0]))
-    hot = nn.functional.one_hot(labelled.y[places], len(words))[None].float()
-    rows = generator.head_rows(words[None], z) if prior else None
-    scale = generator.scale_of(seen) if prior else FeatureScale.of(seen)
-    weight, bias = solve_head(generator, scale.standard(seen)[None], hot, rows, z)
-    return top_scores(scale.standard(asked) @ weight[0].mT + bias[0], test.y)
+    """By a head that is solved on labelled pictures of the held-out domain, from what the generator remembers."""
+    words, places = torch.stack([w[0] for w in labelled.words]), _few_places(labelled)
+    made = write_labelled_model(generator, encoder, description, words, labelled.inputs[0][places], labelled.y[places])
+    return top_scores(domain_logits(encoder, test.inputs[0], made), test.y)
+
+
+def few_frozen_scores(test: AdapterTask, labelled: AdapterTask, encoder: PictureEncoder) -> Scores:
+    """By a head that is solved on the same pictures, from nothing."""
+    places = _few_places(labelled)
+    seen = encoder.features(labelled.inputs[0][places])
+    scale, hot = FeatureScale.of(seen), nn.functional.one_hot(labelled.y[places], len(labelled.words))[None].float()
+    weight, bias = solve_classes(scale.standard(seen)[None], hot, Settings.untrained(), n_steps=FAR)
+    return top_scores(scale.standard(encoder.features(test.inputs[0])) @ weight[0].mT + bias[0], test.y)
+
+
+def _few_places(labelled: AdapterTask) -> Tensor:
+    return torch.cat([(labelled.y == i).nonzero()[:SHOTS, 0] for i in range(len(labelled.words))])
 
 
 def _task(found: ImageSet, domain: str, part: str, encoder: PictureEncoder, group: Group, kit: Kit) -> AdapterTask:
