@@ -102,6 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             settings = settings_of(options.seeds, options.kinds, steps=options.steps)
             cases = run_zero_shot(sets, encoders, settings, kit, output.with_suffix(".json"))
             text = zero_shot_markdown(cases, sets)
+            options.seeds = sorted({int(c["setting"].rsplit(" ", 1)[1]) for c in cases})
             if options.output:
                 summary = f"{summary_markdown(cases, sets)}\n\n{hardware(options)}\n"
                 output.with_name(f"{output.name}_summary.md").write_text(summary, "utf8")
