@@ -126,7 +126,7 @@ def test_training_goes_on_while_there_is_time_and_no_longer(bad):
     started = time.perf_counter()
     story = told(bad.finetune(labelled(), seconds=1.5, patience=PATIENT))
     assert (story["stopped"], story["epochs"] > 5) == ("time", True)
-    assert story["seconds"] <= time.perf_counter() - started
+    assert story["seconds"] <= round(time.perf_counter() - started, 3)  # the story has milliseconds
 
 
 def test_an_epoch_is_cut_short_when_the_time_is_over(bad, monkeypatch):

@@ -25,6 +25,7 @@ from experiments.office_scores import POOLED, READS, held_out_scores, top_scores
 from experiments.office_seen import Curve, finetune, lora, parts_of, plain_start
 from experiments.office_tables import FRESH, kept_story, start_table
 from flame.picture.writing import write_model
+from hypernet.adapters.pictures import FeatureScale
 
 ROOT = Path(__file__).parents[1]
 
@@ -89,6 +90,18 @@ def test_the_pooled_model_ignores_descriptions_and_starts_from_the_same_head(kit
     one, other = (write_model(pooled, encoder, d, group.words) for d in group.tasks[0].descriptions[:2])
     for name, value in one.items():
         torch.testing.assert_close(value, other[name])
+
+
+def test_rows_on_another_scale_give_the_same_logits():
+    draws = torch.Generator().manual_seed(0)
+    features, rows = torch.randn(30, 6, generator=draws), torch.randn(4, 7, generator=draws)
+    old, new = (FeatureScale.of(k * torch.randn(30, 6, generator=draws) + k) for k in (1.0, 5.0))
+
+    def logits(rows, scale):
+        return scale.standard(features) @ rows[:, :-1].mT + rows[:, -1]
+
+    moved = office_models._on_scale(rows, old, new)
+    torch.testing.assert_close(logits(moved, new), logits(rows, old), atol=1e-4, rtol=1e-4)
 
 
 def test_a_trained_model_is_read_back(kit):

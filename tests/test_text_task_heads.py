@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from flame.api import any_text_way
 from flame.cli import app
 from flame.errors import CheckpointError, ConfigError, DataError, RouteError
 from flame.text.generators import TextWriter
+from flame.text.task_heads import seen_task
 from flame.text.tasks import read_text_rows, read_text_task, text_task_names
 from flame.text.training import train_texts
 from hypernet.adapters import AdapterGenerator, AdapterGeneratorConfig, load_adapter_generator
@@ -163,6 +165,35 @@ def test_wordings_of_a_task_get_one_latent_and_tasks_their_own(place):
     assert within > 0.75
     assert between < 0.3
     assert all(p.grad is None for p in made.parameters())
+
+
+@pytest.mark.parametrize(
+    ("other", "degrees", "found"),
+    [(90, 10, "first"), (90, 80, "other"), (90, 45, None), (90, -60, None), (20, 3, "first"), (20, 9.8, None)],
+    ids=[
+        "near",
+        "near the other",
+        "far from both",
+        "far, the nearest though",
+        "of like tasks the nearer",
+        "in between",
+    ],
+)
+def test_a_description_must_be_close_to_one_task_and_clearly_closer_than_to_others(other, degrees, found):
+    angles = {"a sentence": 0, "another sentence": other, "asked": degrees}
+
+    class Known:
+        tasks = {
+            name: SimpleNamespace(name=name, requirements=(text,), labels=("a", "b"), preprocessing={"pairs": False})
+            for name, text in (("first", "a sentence"), ("other", "another sentence"))
+        }
+
+    def embed(texts):
+        turns = torch.tensor([angles[text] for text in texts]).float().deg2rad()
+        return torch.stack([turns.cos(), turns.sin()], -1)
+
+    seen = seen_task(SimpleNamespace(generator=Known(), embed=embed), "asked")
+    assert (seen and seen.record.name) == found
 
 
 def test_heads_start_at_zero_and_unknown_ones_are_named(place):
