@@ -85,6 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=80, help="updates, of 126 pictures each")
     parser.add_argument("--epochs", type=int, default=15, help="of ordinary training in the other stages")
+    parser.add_argument("--rate", type=float, help="of Adam in --stage start; 3e-4 if not given")
     parser.add_argument("--held", nargs="+", metavar="DOMAIN", help="domains of --stage start; all if not given")
     parser.add_argument("--arch", default="mobilenet_v2")
     parser.add_argument("--weights", help="of the base model; the data kit's MobileNetV2 if not given")

@@ -70,6 +70,7 @@ def zero_shot_markdown(cases: Sequence[dict[str, Any]], sets: Sequence[ImageSet]
         parts.append(f"## {setting}")
         parts += [_table([c for c in own if c["set"] == s.name], s) for s in sets]
         parts.append(_differences(own))
+    parts.append(_between_kinds(cases))
     return "\n\n".join(p for p in parts if p)
 
 
@@ -91,16 +92,44 @@ def _differences(cases: Sequence[dict[str, Any]]) -> str:
     """Mean difference in points over held-out domains and seeds, and its standard error over domains."""
     header = ["Row", "less row", "Points of accuracy", "Standard error over domains", "Better in"]
     lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
-    domains = list(dict.fromkeys((c["set"], c["held"]) for c in cases))
     for one, other in PAIRS:
-        gaps = [
-            100 * np.mean([c["scores"][one][0] - c["scores"][other][0] for c in cases if (c["set"], c["held"]) == d])
-            for d in domains
-        ]
-        spread = np.std(gaps, ddof=1) / len(gaps) ** 0.5 if len(gaps) > 1 else 0.0
-        better = f"{sum(g > 0 for g in gaps)} of {len(gaps)}"
-        lines.append(f"| {one} | {other} | {np.mean(gaps):+.1f} | {spread:.1f} | {better} |")
+        ahead, behind = _by_domain(cases, one), _by_domain(cases, other)
+        lines.append(f"| {one} | {other} | {_gap([ahead[d] - behind[d] for d in ahead])} |")
     return "\n".join(lines)
+
+
+def _between_kinds(cases: Sequence[dict[str, Any]]) -> str:
+    """The same of every other kind of adapter less the first one; seeds that both have."""
+    kinds = list(dict.fromkeys(_without_seed(c["setting"]) for c in cases))
+    if len(kinds) < 2:
+        return ""
+    header = ["Row", "Kinds", "Points of accuracy", "Standard error over domains", "Better in"]
+    lines = ["## Kinds of adapters", "", "| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
+    for kind in kinds[1:]:
+        runs = [{_key(c): c for c in cases if _without_seed(c["setting"]) == k} for k in (kind, kinds[0])]
+        both = [[run[key] for key in runs[0] if key in runs[1]] for run in runs]
+        for row in (POOLED, SHARED, WORDS, POOLED_PICTURES, SHARED_PICTURES, READS):
+            ahead, behind = (_by_domain(own, row) for own in both)
+            lines.append(f"| {row} | {kind} less {kinds[0]} | {_gap([ahead[d] - behind[d] for d in ahead])} |")
+    return "\n".join(lines)
+
+
+def _by_domain(cases: Sequence[dict[str, Any]], method: str) -> dict[tuple[str, str], float]:
+    """Accuracy in points of every held-out domain, mean over seeds."""
+    domains = dict.fromkeys((c["set"], c["held"]) for c in cases)
+    return {
+        d: 100 * float(np.mean([c["scores"][method][0] for c in cases if (c["set"], c["held"]) == d])) for d in domains
+    }
+
+
+def _gap(gaps: Sequence[float]) -> str:
+    """Mean, its standard error, and in how many cases the first one is better, as cells."""
+    spread = np.std(gaps, ddof=1) / len(gaps) ** 0.5 if len(gaps) > 1 else 0.0
+    return f"{np.mean(gaps):+.1f} | {spread:.1f} | {sum(g > 1e-6 for g in gaps)} of {len(gaps)}"
+
+
+def _key(case: dict[str, Any]) -> tuple[str, str, str]:
+    return case["set"], case["held"], case["setting"].rsplit("seed", 1)[1]
 
 
 def _without_seed(name: str) -> str:

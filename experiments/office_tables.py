@@ -187,40 +187,58 @@ def _seen_table(found: ImageSet, seeds: Sequence[Rows], epochs: int) -> str:
 def run_start(
     sets: Sequence[ImageSet], encoder: PictureEncoder, kit: Kit, options: argparse.Namespace, output: Path
 ) -> str:
-    """Table 6: ordinary training of a held-out domain from three starts; writes `<output>.json` and `<output>.png`."""
-    story = kept_story(output, {"epochs": options.epochs, "learning_rate": RATES["Finetune"]}, "curves")
-    for found in sets:
-        for held in found.domains:
-            wanted = options.held is None or held in options.held
-            if not wanted or f"{found.name}/{held}" in story["curves"]:
-                continue
-            setting = Setting(kind=options.kinds[0], seed=options.seeds[0], steps=options.steps)
-            curves = _curves(found, held, encoder, setting, kit, options.epochs)
-            story["curves"][f"{found.name}/{held}"] = {
-                n: {"validation": c.validation, "losses": c.losses, "test": [t[0] for t in c.test]}
-                for n, c in curves.items()
-            }
-            _keep(output, story)
-            print(start_table(story["curves"]), flush=True)
-    _draw(story["curves"], output.with_suffix(".png"))
-    return f"{start_table(story['curves'])}\n\nAdam at {RATES['Finetune']:g}, {options.epochs} epochs."
+    """Table 6: ordinary training of a held-out domain from five starts; writes `<output>.json` and `<output>.png`."""
+    rate = options.rate or RATES["Finetune"]
+    story = kept_story(output, {"epochs": options.epochs, "learning_rate": rate}, "curves")
+    for seed in options.seeds:
+        known = story["curves"].setdefault(str(seed), {})
+        for found in sets:
+            for held in found.domains:
+                if (options.held and held not in options.held) or f"{found.name}/{held}" in known:
+                    continue
+                setting = Setting(kind=options.kinds[0], seed=seed, steps=options.steps)
+                curves = _curves(found, held, encoder, setting, kit, options.epochs, rate)
+                kept = {
+                    n: {"validation": c.validation, "losses": c.losses, "test": [t[0] for t in c.test]}
+                    for n, c in curves.items()
+                }
+                known[f"{found.name}/{held}"] = kept
+                _keep(output, story)
+                print(f"{found.name}/{held}, seed {seed}: {', '.join(_needed(kept))}", flush=True)
+    _draw(story["curves"][str(options.seeds[0])], output.with_suffix(".png"))
+    return f"{start_table(story['curves'])}\n\nAdam at {rate:g}, {options.epochs} epochs; one number a seed."
 
 
-def start_table(curves: dict[str, dict[str, dict[str, list[float]]]]) -> str:
-    """Every domain and start, and how many epochs each start needs over the domains in which it gets there."""
+def start_table(curves: dict[str, dict[str, dict[str, dict[str, list[float]]]]]) -> str:
+    """Every domain and start, and how many epochs each start needs where it gets there.
+
+    Args:
+        curves: of a seed, a domain and a start: validation, losses and test.
+    """
     header = ["Held out", "Start", "Epochs to Finetune's best validation", "Epoch of the own best"]
     header += ["Test at the own best", "Test before training"]
     lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
     needed: dict[str, list[int | None]] = {}
-    for domain, starts in curves.items():
-        target = max(starts[FRESH]["validation"])
-        for name, kept in starts.items():
-            curve = _curve(kept)
-            needed.setdefault(name, []).append(curve.reaches(target))
-            epochs = "never" if needed[name][-1] is None else str(needed[name][-1])
-            tests = f"{100 * kept['test'][curve.best]:.1f} | {100 * kept['test'][0]:.1f}"
-            lines.append(f"| {domain} | {name} | {epochs} | {curve.best} | {tests} |")
+    for domain in dict.fromkeys(d for of_seed in curves.values() for d in of_seed):
+        runs = [of_seed[domain] for of_seed in curves.values() if domain in of_seed]
+        for name in runs[0]:
+            own = [_curve(run[name]) for run in runs]
+            found = [c.reaches(max(run[FRESH]["validation"])) for c, run in zip(own, runs, strict=True)]
+            needed[name] = [*needed.get(name, []), *found]
+            best, first = (100 * float(np.mean([c.test[c.best * k][0] for c in own])) for k in (1, 0))
+            cells = [", ".join(map(_told, found)), ", ".join(str(c.best) for c in own), f"{best:.1f}", f"{first:.1f}"]
+            lines.append("| " + " | ".join([domain, name, *cells]) + " |")
     return "\n".join([*lines, "", *_summary(needed)])
+
+
+def _needed(starts: dict[str, dict[str, list[float]]]) -> list[str]:
+    """Epochs of every start to the best validation score of ordinary training."""
+    target = max(starts[FRESH]["validation"])
+    return [_told(_curve(kept).reaches(target)) for kept in starts.values()]
+
+
+def _told(epochs: int | None) -> str:
+    return "never" if epochs is None else str(epochs)
 
 
 def _curve(kept: dict[str, list[float]]) -> Curve:
@@ -241,7 +259,7 @@ def _summary(needed: dict[str, list[int | None]]) -> list[str]:
 
 
 def _curves(
-    found: ImageSet, held: str, encoder: PictureEncoder, setting: Setting, kit: Kit, epochs: int
+    found: ImageSet, held: str, encoder: PictureEncoder, setting: Setting, kit: Kit, epochs: int, rate: float
 ) -> dict[str, Curve]:
     group, models = held_out_models(found, held, encoder, setting, kit, ("flame", "pooled"))
     models["untrained"] = untrained(encoder, group, setting)
@@ -257,7 +275,7 @@ def _curves(
         "FLAME, words and labelled pictures": write_labelled_model(models["flame"], encoder, told, group.words, x, y),
     }
     return {
-        name: finetune(encoder, made, parts, epochs=epochs, learning_rate=RATES["Finetune"], seed=setting.seed)
+        name: finetune(encoder, made, parts, epochs=epochs, learning_rate=rate, seed=setting.seed)
         for name, made in starts.items()
     }
 

@@ -184,7 +184,7 @@ def test_no_call_starts_when_the_time_is_used_up() -> None:
             with pytest.raises(BudgetError, match=r"max_seconds=0.3"):
                 model.ask(ASK, Count)
         assert len(server.requests) == 1
-        assert time.monotonic() - start < 3
+        assert time.monotonic() - start < 10  # a call alone has 30
 
 
 def test_limits_out_of_range_are_named_together() -> None:

@@ -133,11 +133,13 @@ def test_the_start_table_counts_epochs_to_the_best_of_ordinary_training():
     losses = {"losses": [1.0] * 7}
     ours = {"validation": [0.7, 0.8, 0.9, 0.9, 0.9, 0.9, 0.9], "test": [0.6, 0.7, 0.75, 0.7, 0.7, 0.7, 0.7]}
     worse = {"validation": [0.7] * 7, "test": [0.6] * 7}
-    text = start_table({"made-up/dark": {FRESH: fresh | losses, "FLAME": ours | losses, "pooled": worse | losses}})
-    assert "| made-up/dark | FLAME | 1 | 2 | 75.0 | 60.0 |" in text
-    assert "| made-up/dark | pooled | never | 0 | 60.0 | 60.0 |" in text
-    assert "| FLAME | 1 of 1 | 1.0 | 6.0 | 1 of 1 |" in text
-    assert "| pooled | 0 of 1 | nan | nan | 0 of 1 |" in text
+    first = {FRESH: fresh | losses, "FLAME": ours | losses, "pooled": worse | losses}
+    later = first | {"FLAME": {"validation": [0.7, 0.7, 0.8], "losses": [1.0] * 3, "test": [0.5, 0.5, 0.55]}}
+    text = start_table({"0": {"made-up/dark": first}, "1": {"made-up/dark": later}})
+    assert "| made-up/dark | FLAME | 1, 2 | 2, 2 | 65.0 | 55.0 |" in text
+    assert "| made-up/dark | pooled | never, never | 0, 0 | 60.0 | 60.0 |" in text
+    assert "| FLAME | 2 of 2 | 1.5 | 6.0 | 1 of 2 |" in text
+    assert "| pooled | 0 of 2 | nan | nan | 0 of 2 |" in text
 
 
 def test_a_stage_goes_on_from_its_file_only_with_the_same_settings(tmp_path):
@@ -160,3 +162,14 @@ def test_the_report_says_what_the_description_adds():
     text = zero_shot_markdown(cases, [quick_set()])
     assert f"| {READS} | {POOLED} | +10.0 | 0.0 | 2 of 2 |" in text
     assert f"| {READS} | 60.0 | 60.0 | 60.0 | 80.0 | 100.0 |" in text
+
+
+def test_kinds_are_compared_on_the_seeds_that_both_have():
+    def case(kind, seed, held, accuracy):
+        scores = {method: [accuracy, 1.0, 1.0] for pair in PAIRS for method in pair}
+        return {"set": "made-up", "held": held, "setting": f"{kind}, seed {seed}", "scores": scores}
+
+    cases = [case("lora", 0, "bright", 0.5), case("lora", 1, "bright", 0.0), case("lora", 0, "dark", 0.5)]
+    assert "## Kinds" not in zero_shot_markdown(cases, [quick_set()])
+    text = zero_shot_markdown([*cases, case("film", 0, "bright", 0.7), case("film", 0, "dark", 0.4)], [quick_set()])
+    assert f"| {READS} | film less lora | +5.0 | 15.0 | 1 of 2 |" in text

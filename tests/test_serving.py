@@ -19,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ship_fixtures import LABELS, as_dicts, client_of, toy_model, toy_package, toy_rows
+from waiting import within_seconds
 
 from flame.errors import CheckpointError, ConfigError, MissingExtraError
 from flame.serve import Limits, make_app, serve
@@ -282,19 +283,20 @@ def started():
         command = [sys.executable, "-c", PROGRAM, *map(str, (toy_package(), port, timeout_s, linger_s))]
         process = subprocess.Popen(command, cwd=Path(__file__).parents[1], stderr=subprocess.DEVNULL)
         running.append(process)
-        for _ in range(600):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    return process, port
-            assert process.poll() is None, "the service ended at once"
-            time.sleep(0.05)
-        raise AssertionError("the service did not start")
+        assert within_seconds(30, lambda: listens(port) or process.poll() is not None), "the service did not start"
+        assert process.poll() is None, "the service ended at once"
+        return process, port
 
     yield start
     for process in running:
         if process.poll() is None:
             process.kill()
         process.wait()
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def head_of(body: bytes) -> bytes:
@@ -317,12 +319,10 @@ def test_a_request_under_way_is_finished_when_the_process_is_told_to_stop(starte
     body = json.dumps({"rows": [row()]}).encode()
     with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
         connection.sendall(head_of(body) + body[:10])
-        time.sleep(0.3)
+        time.sleep(1)  # its beginning has arrived
         os.kill(process.pid, signal.SIGTERM)
-        time.sleep(0.5)
+        assert within_seconds(10, lambda: not listens(port))
         assert process.poll() is None
-        with socket.socket() as late:
-            assert late.connect_ex(("127.0.0.1", port)) != 0
         connection.sendall(body[10:])
         answered = received(connection)
     assert answered.startswith(b"HTTP/1.1 200 OK")
@@ -338,7 +338,7 @@ def test_a_kept_connection_is_told_to_leave_before_it_is_closed(started):
         for told in (False, True):
             if told:
                 os.kill(process.pid, signal.SIGTERM)
-                time.sleep(0.5)  # the connection is open, and nothing is under way
+                assert within_seconds(10, lambda: not listens(port))  # told, and nothing is under way
             connection.sendall(head_of(body) + body)
             answer = HTTPResponse(connection)
             answer.begin()
@@ -356,7 +356,7 @@ def test_a_body_that_never_ends_is_given_up(started):
         connection.sendall(head_of(b" " * 100) + b" ")
         answered = received(connection)
     assert answered.startswith(b"HTTP/1.1 408")
-    assert time.monotonic() - begun < 4
+    assert time.monotonic() - begun < 15  # a busy machine takes its time
 
 
 def test_a_body_that_says_it_is_too_long_is_refused_before_it_comes(started):

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ import torch
 from test_encoder import foreign_tokenizer
 from torch.nn.functional import cross_entropy
 from toys import GENERATOR, toy_config, toy_task, toy_tasks
+from waiting import within_seconds
 
 from flame.errors import CheckpointError, ConfigError
 from flame.table import training
@@ -318,9 +318,7 @@ def killed(tmp_path_factory):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tests), str(tests.parent)])}
     process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(work)], env=environment)
     try:
-        deadline = time.monotonic() + 60
-        while finished_epochs(work) < 2 and time.monotonic() < deadline and process.poll() is None:
-            time.sleep(0.02)
+        within_seconds(60, lambda: finished_epochs(work) >= 2 or process.poll() is not None)
     finally:
         process.kill()
     assert process.wait() == -signal.SIGKILL
