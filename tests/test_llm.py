@@ -16,37 +16,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from llm_server import LLMServer, body, hang, say, status, unless
-from pydantic import BaseModel, Field
+from llm_toys import ASK, KEY, PATIENT, Count, endpoint, own_surroundings_fixture  # noqa: F401
+from pydantic import BaseModel
 
 from flame.errors import FlameError, MissingExtraError
 from flame.llm import BudgetError, Endpoint, LanguageModelError, Limits, Replay, Usage
-from flame.llm import endpoint as llm_endpoint
 from flame.llm.cache import ReplyCache
 from flame.llm.dialect import strict
 
 pytest.importorskip("openai")
-
-KEY = "sk-THIS-MUST-NEVER-SHOW-0123456789"
-FAST = Limits(timeout_s=5, max_seconds=30, backoff_s=0.01)
-ASK = [{"role": "user", "content": "How many?"}]
-
-
-class Count(BaseModel):
-    n: int = Field(ge=0)
-    unit: str = "pieces"
-
-
-@pytest.fixture(autouse=True)
-def _own_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "FLAME_LLM_MODEL"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("FLAME_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(llm_endpoint, "_DIALECTS", {})
-
-
-def endpoint(server: LLMServer, limits: Limits = FAST, **kwargs: Any) -> Endpoint:
-    return Endpoint("toy", base_url=server.url, api_key=KEY, limits=limits, **kwargs)
-
 
 GOOD = say({"n": 3})
 

@@ -15,35 +15,14 @@ from typing import Any
 
 import pytest
 from llm_server import LLMServer, body, cut_short, drip, envelope, flood, hang, say, status, unless
-from pydantic import BaseModel, Field
+from llm_toys import ASK, KEY, PATIENT, Count, endpoint, own_surroundings_fixture  # noqa: F401
 from waiting import within_seconds
 
 from flame.llm import Endpoint, LanguageModelError, Limits
-from flame.llm import endpoint as llm_endpoint
 
 pytest.importorskip("openai")
 
-KEY = "sk-THIS-MUST-NEVER-SHOW-0123456789"
-PATIENT = Limits(timeout_s=5, max_seconds=30, backoff_s=0.01)
 HASTY = Limits(timeout_s=0.7, max_seconds=1.5, backoff_s=0.01)  # for what never ends
-ASK = [{"role": "user", "content": "How many?"}]
-
-
-class Count(BaseModel):
-    n: int = Field(ge=0)
-    unit: str = "pieces"
-
-
-@pytest.fixture(autouse=True)
-def _own_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "FLAME_LLM_MODEL"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("FLAME_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(llm_endpoint, "_DIALECTS", {})
-
-
-def endpoint(server: LLMServer, limits: Limits = PATIENT, **kwargs: Any) -> Endpoint:
-    return Endpoint("toy", base_url=server.url, api_key=KEY, limits=limits, **kwargs)
 
 
 def echo_key(handler: Any, _: Any) -> None:
