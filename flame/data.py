@@ -17,7 +17,7 @@ import pandas as pd
 from flame.columns import Column, distinct_cells, plain, shorten, take, type_column
 from flame.errors import DataError, did_you_mean
 from flame.modality import Choice, Modality, check_modality, choose_modality
-from flame.picture.sources import as_frame, located, read_pictures
+from flame.picture.sources import IMAGE, as_frame, located, read_pictures, short_name
 from flame.reading import to_frame
 from flame.text.reading import read_texts
 
@@ -302,6 +302,13 @@ def refuse_one_class(batch: DataBatch) -> None:
     Raises:
         DataError: naming the value.
     """
-    if batch.labels is not None and len(batch.label_values) == 1:
-        same = f"every row holds the same value {shorten(batch.label_values[0])}"
-        raise DataError(f"column {batch.target!r} is the target but {same}; give at least two classes")
+    if batch.labels is None or len(batch.label_values) != 1:
+        return
+    only = shorten(batch.label_values[0])
+    if batch.modality == "image":
+        first = batch.features[IMAGE].iloc[0]
+        such = f", such as {short_name(first)}" if isinstance(first, str) else ""
+        raise DataError(f"every picture is of class {only}{such}; give at least two classes")
+    raise DataError(
+        f"column {batch.target!r} is the target but every row holds the same value {only}; give at least two classes"
+    )

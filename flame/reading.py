@@ -136,7 +136,8 @@ def read_file(path: Path) -> pd.DataFrame:
     if os.path.isdir(path):
         raise DataError(f"{shown} is a folder; a table is expected")
     if not os.path.exists(path):  # unlike Path.exists, no error for a text too long to be a name
-        raise DataError(f"no file at {shown}")
+        words = "; words that describe a task are its description (-d of the command)" if " " in shown.strip() else ""
+        raise DataError(f"no file at {shown}{words}")
     if path.suffix.lower() not in SUFFIXES:
         raise DataError(f"{shown} has the suffix {path.suffix!r}; known are {list(SUFFIXES)}")
     try:

@@ -293,7 +293,9 @@ def test_a_flat_folder_is_refused_and_the_advice_helps(photos, base, tmp_path):
 
 def test_one_class_is_refused(photos, base, tmp_path):
     shutil.copytree(photos / "dark", tmp_path / "set" / "dark")
-    with pytest.raises(DataError, match="every row holds the same value 'dark'; give at least two classes"):
+    with pytest.raises(
+        DataError, match=r"every picture is of class 'dark', such as 'dark/.*'; give at least two classes"
+    ):
         generate_model(WORDS, tmp_path / "set", base_model=base)
 
 

@@ -309,6 +309,9 @@ def test_wrong_arguments_end_with_2_and_a_usage(flame, arguments):
     [
         (["generate"], "give a description of the task, some rows, or both"),
         (["generate", "nowhere.csv"], "no file at nowhere.csv"),
+        (["generate", "Tell irises apart."], "no file at Tell irises apart.; words that describe a task are its desc"),
+        (["generate", "irises", "rows.csv"], "'rows.csv' is one argument more than `flame generate` takes; words that"),
+        (["plan", "irises", "rows.csv"], "'rows.csv' is one argument more than `flame plan` takes; rows, texts or pic"),
         (["generate", "rows.csv", "-t", "clas"], "the target column 'clas' is not in the data"),
         (["generate", "strange.csv"], "no model can be generated for this request"),
         (["generate", "-d", "irises", "-c", "nonsense"], "no checkpoint 'nonsense'; built in are"),

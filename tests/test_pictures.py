@@ -127,7 +127,7 @@ def test_an_empty_class_is_noted_and_one_class_alone_is_refused_later(tmp_path):
     (tmp_path / "dog").mkdir()
     batch = read_data(tmp_path)
     assert batch.notes == ("the folder 'dog' holds no picture; no class is made of it",)
-    with pytest.raises(DataError, match="every row holds the same value 'cat'; give at least two classes"):
+    with pytest.raises(DataError, match=r"every picture is of class 'cat', such as 'cat/1\.png'; give at least two"):
         refuse_one_class(batch)
 
 

@@ -282,7 +282,7 @@ def test_a_request_that_says_nothing_or_one_class_only_is_refused():
         plan("  ")
     with pytest.raises(DataError, match=r"the description must be text, however: DataFrame"):
         plan(labelled())
-    with pytest.raises(DataError, match="every row holds the same value"):
+    with pytest.raises(DataError, match=r"every picture is of class .*; give at least two classes"):
         plan(None, pictures(["cat"] * 4))
 
 

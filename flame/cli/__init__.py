@@ -14,6 +14,7 @@ import typer
 from flame.cli.model import evaluate, finetune, predict, verify
 from flame.cli.options import (
     LLM,
+    MORE,
     BaseModel,
     BaseURL,
     Json,
@@ -24,6 +25,7 @@ from flame.cli.options import (
     Target,
     label_names,
     language_model,
+    refuse_more,
     silent_writer,
 )
 from flame.cli.output import busy, show, show_card, story, table, warnings_as_notes
@@ -65,8 +67,9 @@ def _root(
     """Describe a task or hand over rows, and get a small private model in one forward pass."""
 
 
-@app.command()
+@app.command(context_settings=MORE)
 def generate(
+    context: typer.Context,
     data: Annotated[
         Path | None,
         typer.Argument(
@@ -102,6 +105,7 @@ def generate(
     import flame
     from flame.api import DEFAULT_CHECKPOINT, preview_prompt
 
+    refuse_more(context, "words that describe the task follow -d")
     checkpoint = checkpoint or DEFAULT_CHECKPOINT
     if merged and output is None:
         raise ConfigError("--merged says how a model is saved, however no folder is named; add --output FOLDER")
@@ -128,8 +132,9 @@ def generate(
     show(story(model) | extra | ({"language_model": asdict(endpoint.ledger)} if endpoint else {}), as_json)
 
 
-@app.command()
+@app.command(context_settings=MORE)
 def plan(
+    context: typer.Context,
     description: Annotated[str | None, typer.Argument(help="What the task is, in your words.")] = None,
     data: Annotated[Path | None, typer.Option(help="Rows, texts or pictures; their facts outrank the words.")] = None,
     target: Target = None,
@@ -146,6 +151,7 @@ def plan(
     import flame
     from flame.planning import preview_plan
 
+    refuse_more(context, "rows, texts or pictures follow --data, and words of a description stand in quotes")
     if show_prompt:
         typer.echo(preview_plan(description, data, silent_writer(rows=rows), target=target))
         return

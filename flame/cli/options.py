@@ -43,6 +43,20 @@ ShowPrompt = Annotated[
 ]
 
 
+MORE = {"allow_extra_args": True}
+"""Settings of a command that says itself what is wrong with one argument more than it takes."""
+
+
+def refuse_more(context: typer.Context, advice: str) -> None:
+    """Refuse arguments that a command has no place for.
+
+    Raises:
+        ConfigError: naming the first one, and where it may belong.
+    """
+    if context.args:
+        raise ConfigError(f"{context.args[0]!r} is one argument more than `flame {context.info_name}` takes; {advice}")
+
+
 def language_model(llm: str | None, base_url: str | None, *, rows: bool) -> tuple[Endpoint | None, LLMWriter | None]:
     """The endpoint and the writer that the options name; None and None for the offline rules.
 
