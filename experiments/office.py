@@ -3,6 +3,7 @@
     python -m experiments.office --data DATA                    # zero-shot, three seeds; resumable with --work DIR
     python -m experiments.office --data DATA --stage seen       # table 3: domains that were trained on
     python -m experiments.office --data DATA --stage start      # table 6 and figure 3: generated weights as a start
+    python -m experiments.office --data DATA --stage start --seeds 0 --rate 1e-4 --epochs 40     # the same, slower
     python -m experiments.office --quick                        # made-up pictures, a random network, under two minutes
 
 A generator is trained on all domains of a set but one, and writes the model of that one from sentences (five made from

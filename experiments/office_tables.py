@@ -219,6 +219,7 @@ def start_table(curves: dict[str, dict[str, dict[str, dict[str, list[float]]]]])
     header += ["Test at the own best", "Test before training"]
     lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
     needed: dict[str, list[int | None]] = {}
+    tests: dict[str, list[tuple[float, float]]] = {}
     for domain in dict.fromkeys(d for of_seed in curves.values() for d in of_seed):
         runs = [of_seed[domain] for of_seed in curves.values() if domain in of_seed]
         for name in runs[0]:
@@ -226,9 +227,10 @@ def start_table(curves: dict[str, dict[str, dict[str, dict[str, list[float]]]]])
             found = [c.reaches(max(run[FRESH]["validation"])) for c, run in zip(own, runs, strict=True)]
             needed[name] = [*needed.get(name, []), *found]
             best, first = (100 * float(np.mean([c.test[c.best * k][0] for c in own])) for k in (1, 0))
+            tests.setdefault(name, []).append((best, first))
             cells = [", ".join(map(_told, found)), ", ".join(str(c.best) for c in own), f"{best:.1f}", f"{first:.1f}"]
             lines.append("| " + " | ".join([domain, name, *cells]) + " |")
-    return "\n".join([*lines, "", *_summary(needed)])
+    return "\n".join([*lines, "", *_summary(needed, tests)])
 
 
 def _needed(starts: dict[str, dict[str, list[float]]]) -> list[str]:
@@ -245,16 +247,18 @@ def _curve(kept: dict[str, list[float]]) -> Curve:
     return Curve(kept["validation"], [(t, t, t) for t in kept["test"]], kept["losses"])
 
 
-def _summary(needed: dict[str, list[int | None]]) -> list[str]:
+def _summary(needed: dict[str, list[int | None]], tests: dict[str, list[tuple[float, float]]]) -> list[str]:
     fresh = needed[FRESH]
-    lines = ["| Start | Reaches Finetune's best | Mean epochs there | Finetune's on the same domains | In a sixth |"]
-    lines.append("|---" * 5 + "|")
+    header = ["Start", "Reaches Finetune's best", "Mean epochs there", "Finetune's on the same domains", "In a sixth"]
+    header += ["Test at the own best", "Test before training"]
+    lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
     for name, epochs in needed.items():
         both = [(e, f) for e, f in zip(epochs, fresh, strict=True) if e is not None and f is not None]
         own, theirs = (float(np.mean([p[i] for p in both])) if both else float("nan") for i in (0, 1))
         sixth = sum(6 * e <= f for e, f in both)
         counts = f"{len(both)} of {len(epochs)} | {own:.1f} | {theirs:.1f} | {sixth} of {len(epochs)}"
-        lines.append(f"| {name} | {counts} |")
+        best, first = np.mean(tests[name], axis=0)
+        lines.append(f"| {name} | {counts} | {best:.1f} | {first:.1f} |")
     return lines
 
 
@@ -290,4 +294,6 @@ def _draw(curves: dict[str, dict[str, dict[str, list[float]]]], place: Path) -> 
                 (line,) = axes.plot(curve["test"], label=name)
                 axes.plot(best, curve["test"][best], "o", color=line.get_color())
             axes.set(title=title, xlabel="epochs", ylabel="test accuracy")
-        panels[0].legend(fontsize=7)
+            axes.xaxis.get_major_locator().set_params(integer=True)
+        lines, names = panels[0].get_legend_handles_labels()
+        panels[0].get_figure().legend(lines, names, loc="outside lower center", ncols=3)

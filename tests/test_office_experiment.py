@@ -138,8 +138,8 @@ def test_the_start_table_counts_epochs_to_the_best_of_ordinary_training():
     text = start_table({"0": {"made-up/dark": first}, "1": {"made-up/dark": later}})
     assert "| made-up/dark | FLAME | 1, 2 | 2, 2 | 65.0 | 55.0 |" in text
     assert "| made-up/dark | pooled | never, never | 0, 0 | 60.0 | 60.0 |" in text
-    assert "| FLAME | 2 of 2 | 1.5 | 6.0 | 1 of 2 |" in text
-    assert "| pooled | 0 of 2 | nan | nan | 0 of 2 |" in text
+    assert "| FLAME | 2 of 2 | 1.5 | 6.0 | 1 of 2 | 65.0 | 55.0 |" in text
+    assert "| pooled | 0 of 2 | nan | nan | 0 of 2 | 60.0 | 60.0 |" in text
 
 
 def test_a_stage_goes_on_from_its_file_only_with_the_same_settings(tmp_path):
