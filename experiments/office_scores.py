@@ -14,12 +14,13 @@ from torch import Tensor, nn
 from experiments.office_models import Kit, Setting, held_out_models, untrained
 from flame.picture.features import PictureEncoder, domain_task
 from flame.picture.sets import ImageSet
-from flame.picture.writing import Group, domain_logits, write_labelled_model, write_model
+from flame.picture.writing import Group, domain_logits, write_model
 from hypernet.adapters.generator import Settings
 from hypernet.adapters.guesses import ROUNDS
 from hypernet.adapters.pictures import FeatureScale, PictureGenerator
 from hypernet.adapters.solve import FAR, solve_classes
 from hypernet.adapters.stream import AdapterTask
+from targets import Weights
 
 ONE_SENTENCE = "Classify pictures."
 SHOTS = 5
@@ -130,6 +131,27 @@ def few_scores(
     words, places = torch.stack([w[0] for w in labelled.words]), _few_places(labelled)
     made = write_labelled_model(generator, encoder, description, words, labelled.inputs[0][places], labelled.y[places])
     return top_scores(domain_logits(encoder, test.inputs[0], made), test.y)
+
+
+@torch.no_grad()
+def write_labelled_model(
+    generator: PictureGenerator,
+    encoder: PictureEncoder,
+    description: Tensor,
+    words: Tensor,
+    pictures: Tensor,
+    y: Tensor,
+) -> Weights:
+    """As `write_model`, with the head solved on labelled pictures, from the rows that the generator remembers.
+
+    Shape:
+        description (d_words,), words (k, d_words), pictures (n, c, h, w), y (n,) -> (1, *shape) per tensor
+    """
+    z = generator.latent(description[None])
+    made, known = generator.adapters(z), generator.head_rows(words[None], z)
+    hot = nn.functional.one_hot(y, len(words)).float()
+    scale, rows = generator.labelled_rows(encoder.features(pictures, made), hot, known, z)
+    return {**made, **scale.classifier(rows, head=encoder.head)}
 
 
 def few_frozen_scores(test: AdapterTask, labelled: AdapterTask, encoder: PictureEncoder) -> Scores:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from experiments.office_models import Kit, Setting, held_out_models, untrained
-from experiments.office_scores import Scores, mean_scores, top_scores
+from experiments.office_scores import Scores, mean_scores, top_scores, write_labelled_model
 from experiments.office_seen import (
     PAPER_EPOCHS,
     UPDATES,
@@ -34,7 +34,7 @@ from flame.picture.features import PictureEncoder
 from flame.picture.fitting import PictureTrainConfig, fit
 from flame.picture.sets import ImageDomain, ImageSet
 from flame.picture.training import read_group
-from flame.picture.writing import Group, domain_logits, new_generator, write_labelled_model, write_model
+from flame.picture.writing import Group, domain_logits, new_generator, write_model
 from hypernet.adapters.checkpoint import load_picture_generator, save_adapter_generator
 
 RATES = {"LoRA": 1e-3, "Finetune": 3e-4, "FLAME-F": 3e-5}

@@ -136,8 +136,9 @@ def read_file(path: Path) -> pd.DataFrame:
     if os.path.isdir(path):
         raise DataError(f"{shown} is a folder; a table is expected")
     if not os.path.exists(path):  # unlike Path.exists, no error for a text too long to be a name
-        words = "; words that describe a task are its description (-d of the command)" if " " in shown.strip() else ""
-        raise DataError(f"no file at {shown}{words}")
+        words = " " in shown.strip() and path.suffix.lower() not in SUFFIXES
+        advice = "; words that describe a task are its description (-d of the command)" if words else ""
+        raise DataError(f"no file at {shown}{advice}")
     if path.suffix.lower() not in SUFFIXES:
         raise DataError(f"{shown} has the suffix {path.suffix!r}; known are {list(SUFFIXES)}")
     try:

@@ -253,6 +253,7 @@ def test_paths_that_hold_no_file_are_refused(tmp_path):
     (tmp_path / "folder.csv").mkdir()
     refused(tmp_path / "folder.csv", "is a folder; a table is expected")
     refused(tmp_path / "absent.csv", "no file at .*absent.csv")
+    refused(tmp_path / "my rows.csv", "no file at .*my rows.csv$")
     (tmp_path / "locked.csv").write_text("a\n1\n")
     (tmp_path / "link.csv").symlink_to(tmp_path / "absent.csv")
     refused(tmp_path / "link.csv", "no file at .*link.csv")

@@ -23,7 +23,7 @@ from flame.picture import training as image_training
 from flame.picture.fitting import PictureTrainConfig, fit
 from flame.picture.sets import SHARES, choose, load_image_set, square
 from flame.picture.training import read_group, read_written, train_images
-from flame.picture.writing import domain_logits, new_generator, write_labelled_model, write_model
+from flame.picture.writing import domain_logits, new_generator, write_model
 from hypernet.adapters.checkpoint import load_picture_generator, save_adapter_generator
 from hypernet.adapters.episodes import EpisodeConfig, EpisodeStream, episode_loss
 
@@ -72,16 +72,6 @@ def test_an_untrained_head_is_better_than_chance_on_training_pictures(parts):
         model = write_model(generator, encoder, task.descriptions[0], group.words, task.inputs[0], rounds=0)
         logits = domain_logits(encoder, task.inputs[0], model)
         assert float((logits.argmax(1) == task.y).float().mean()) > 0.6
-
-
-def test_labelled_pictures_speak_louder_than_what_is_remembered(parts):
-    _, encoder, group, _ = parts
-    generator, task, turn = seeded(encoder, group), group.tasks[0], torch.tensor([1, 2, 0])
-    x, y = task.inputs[0], turn[task.y]
-    model = write_labelled_model(generator, encoder, task.descriptions[0], group.words, x, y)
-    assert float((domain_logits(encoder, x, model).argmax(1) == y).float().mean()) > 0.6
-    model = write_model(generator, encoder, task.descriptions[0], group.words, x)
-    assert float((domain_logits(encoder, x, model).argmax(1) == y).float().mean()) < 0.4
 
 
 def test_a_merged_network_reads_pictures_as_the_generated_parts_do(parts):

@@ -18,13 +18,14 @@ except MissingExtraError:
     pytest.skip("needs torchvision", allow_module_level=True)
 
 from experiments import office, office_models
-from experiments.office_models import Kit, Setting, SharedGenerator, held_out_models
+from experiments.office_models import Kit, Setting, SharedGenerator, held_out_models, untrained
 from experiments.office_quick import WRITTEN, quick_embedding, quick_encoder, quick_set
 from experiments.office_report import PAIRS, zero_shot_markdown
-from experiments.office_scores import POOLED, READS, held_out_scores, top_scores
+from experiments.office_scores import POOLED, READS, held_out_scores, top_scores, write_labelled_model
 from experiments.office_seen import Curve, finetune, lora, parts_of, plain_start
 from experiments.office_tables import FRESH, kept_story, start_table
-from flame.picture.writing import write_model
+from flame.picture.training import read_group
+from flame.picture.writing import domain_logits, write_model
 from hypernet.adapters.pictures import FeatureScale
 
 ROOT = Path(__file__).parents[1]
@@ -102,6 +103,17 @@ def test_rows_on_another_scale_give_the_same_logits():
 
     moved = office_models._on_scale(rows, old, new)
     torch.testing.assert_close(logits(moved, new), logits(rows, old), atol=1e-4, rtol=1e-4)
+
+
+def test_labelled_pictures_speak_louder_than_what_is_remembered(kit):
+    found, encoder = quick_set(), quick_encoder()
+    group = read_group(found, encoder, kit.embed, cache=kit.cache)
+    generator, task, turn = untrained(encoder, group, Setting()), group.tasks[0], torch.tensor([1, 2, 0])
+    x, y = task.inputs[0], turn[task.y]
+    model = write_labelled_model(generator, encoder, task.descriptions[0], group.words, x, y)
+    assert float((domain_logits(encoder, x, model).argmax(1) == y).float().mean()) > 0.6
+    model = write_model(generator, encoder, task.descriptions[0], group.words, x)
+    assert float((domain_logits(encoder, x, model).argmax(1) == y).float().mean()) < 0.4
 
 
 def test_a_trained_model_is_read_back(kit):

@@ -21,7 +21,7 @@ from hypernet.adapters.checkpoint import load_picture_generator
 from hypernet.adapters.generator import AdapterGeneratorConfig, Settings
 from hypernet.adapters.guesses import rows_for_pictures
 from hypernet.adapters.pictures import FeatureScale, PictureGenerator
-from hypernet.adapters.solve import Rows, solve_classes, solve_head
+from hypernet.adapters.solve import Rows, solve_classes
 from targets.conv_lora import freeze_norms
 from targets.vision import VisionTarget
 from targets.vision_networks import head_name, head_of, new_network
@@ -141,9 +141,8 @@ class PictureWriter:
             scale = FeatureScale.of(features)
             known = named.on(scale) if isinstance(named, OwnLabels) else None
             return scale, solve_classes(scale.standard(features)[None], y[None], ALONE, known)
-        scale = self.generator.scale_of(features)
         rows = named.rows if isinstance(named, ToldLabels) else None
-        return scale, solve_head(self.generator, scale.standard(features)[None], y[None], rows, told.z)
+        return self.generator.labelled_rows(features, y, rows, told.z)
 
 
 def picture_writer(

@@ -14,7 +14,6 @@ from torch import Tensor
 from flame.picture.features import PictureEncoder
 from hypernet.adapters.guesses import ROUNDS, rows_for_pictures
 from hypernet.adapters.pictures import PictureGenerator, PictureGeneratorConfig, standard
-from hypernet.adapters.solve import solve_head
 from hypernet.adapters.stream import AdapterTask
 from targets import Weights
 
@@ -112,28 +111,6 @@ def write_model(
     if unlabelled is not None:
         features = encoder.features(unlabelled, made)
         scale, rows = rows_for_pictures(generator, features, rows, z, rounds=rounds)
-    return {**made, **scale.classifier(rows, head=encoder.head)}
-
-
-@torch.no_grad()
-def write_labelled_model(
-    generator: PictureGenerator,
-    encoder: PictureEncoder,
-    description: Tensor,
-    words: Tensor,
-    pictures: Tensor,
-    y: Tensor,
-) -> Weights:
-    """As `write_model`, with the head solved on labelled pictures, from the rows that the generator remembers.
-
-    Shape:
-        description (d_words,), words (k, d_words), pictures (n, c, h, w), y (n,) -> (1, *shape) per tensor
-    """
-    z = generator.latent(description[None])
-    made = generator.adapters(z)
-    features = encoder.features(pictures, made)
-    scale, hot = generator.scale_of(features), torch.nn.functional.one_hot(y, len(words))[None].float()
-    rows = solve_head(generator, scale.standard(features)[None], hot, generator.head_rows(words[None], z), z)
     return {**made, **scale.classifier(rows, head=encoder.head)}
 
 

@@ -162,6 +162,18 @@ class PictureGenerator(AdapterGenerator):
         weight, bias = solve_head(self, features[None], hot, known, z)
         return torch.cat([weight[0], bias[0][:, None]], -1)
 
+    def labelled_rows(self, features: Tensor, y: Tensor, known: Rows | None, z: Tensor) -> tuple[FeatureScale, Rows]:
+        """How features of the user's labelled pictures are standardised, and rows solved on them.
+
+        Args:
+            known: rows before these pictures, if there are any: (1, k, p), (1, k).
+
+        Shape:
+            features (n, p), y (n, k) one-hot, z (1, d_latent) -> (1, k, p), (1, k)
+        """
+        scale = self.scale_of(features)
+        return scale, solve_head(self, scale.standard(features)[None], y[None], known, z)
+
     @torch.no_grad()
     def remember(self, first: int, words: Tensor, rows: Tensor) -> None:
         """Keep the rows of labels from place `first` on.
